@@ -1,0 +1,82 @@
+"""The command line: `python -m cpd VERB`. Each verb lives in `cpd/commands/`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from cpd.errors import EX_USAGE, CpdError
+
+VERBS = {
+    "demo-corpus": "render the demo's videos, titles, lists and web site",
+    "demo-stanza": "train the demo's small stanza tagger and parser",
+    "demo-encoder": "train the demo's small DistilBERT on its titles",
+    "plan": "freeze which id belongs to which chunk",
+    "crawl": "fetch titles and media of a chunk",
+    "title-clean": "clean the titles of a chunk",
+    "title-tree": "keep the verbs and nouns of a chunk's titles",
+    "clips": "probe, cut and encode the clips of a chunk",
+    "shard": "write a chunk's shard",
+    "shards": "ls | verify: look into shards",
+    "index": "gather the shards of a source into its index",
+    "status": "what became of every id",
+    "pretrain": "train a video and a text tower on pairs",
+    "features": "extract frozen features of a dataset",
+    "knn": "nearest-neighbour classification on frozen features",
+    "linear": "linear probe on frozen features",
+    "finetune": "fine-tune the video tower on a labelled set",
+    "zeroshot": "classify by class names",
+    "retrieval": "text-video retrieval on held-out pairs",
+    "table": "one table beside the paper's numbers",
+    "report": "one self-contained page about a run",
+    "config": "show the merged config, or check it",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if argv else EX_USAGE
+    if argv[0] not in VERBS:
+        print(f"error: no verb {argv[0]!r}\n\n{_overview()}", file=sys.stderr)
+        return EX_USAGE
+    return _run(argv[0], argv[1:])
+
+
+def _run(verb: str, argv: list[str]) -> int:
+    module = importlib.import_module(f"cpd.commands.{verb.replace('-', '_')}")
+    parser = argparse.ArgumentParser(
+        prog=f"cpd {verb}",
+        description=VERBS[verb],
+        epilog=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.configure(parser)
+    args = parser.parse_args(argv)
+    try:
+        return int(module.run(args) or 0)
+    except CpdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def add_config_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--configfile A [B ...]`, in Snakemake's order: later files overlay earlier ones."""
+    parser.add_argument(
+        "--configfile",
+        nargs="+",
+        type=Path,
+        default=[Path("config.yaml")],
+        metavar="FILE",
+        help="config file(s); later ones overlay earlier ones (default: config.yaml)",
+    )
+
+
+def _overview() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
+    return "usage: cpd VERB [options]\n\n" + "\n".join(lines) + "\n\n`cpd VERB --help` shows its options and examples."

@@ -1,0 +1,1 @@
+"""Backbones, text towers and heads."""

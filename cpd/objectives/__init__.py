@@ -1,0 +1,1 @@
+"""What is minimised, and the banks it is computed against."""

@@ -1,0 +1,1 @@
+"""Titles: cleaning and dependency trees."""

@@ -1,0 +1,1 @@
+"""Probing, cutting, decoding and transforming clips."""
