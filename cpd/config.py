@@ -362,6 +362,30 @@ class Table(Strict, frozen=True, kw_only=True):
     note: str = ""
 
 
+class Demo(Strict, frozen=True, kw_only=True):
+    """The generated corpus of config.demo.yaml (`cpd/sources/demo/`).
+
+    Attributes:
+        folder: where lists, web site, downstream sets and treebank are written.
+        seed: of everything that is generated.
+        train: ids of the pretraining list, bad ones included; `val` likewise.
+        ucf_per_class: videos per class of the UCF101-like set; `hmdb_per_class` likewise.
+        stanza_steps: training steps of the small tagger and parser.
+        encoder_steps: training steps of the small DistilBERT; `encoder_dim` and `encoder_layers` its size.
+    """
+
+    folder: str = "data/demo"
+    seed: int = 0
+    train: int = 480
+    val: int = 160
+    ucf_per_class: int = 16
+    hmdb_per_class: int = 12
+    stanza_steps: int = 120
+    encoder_steps: int = 300
+    encoder_dim: int = 64
+    encoder_layers: int = 2
+
+
 class Config(Strict, frozen=True, kw_only=True):
     """The whole of config.yaml."""
 
@@ -380,7 +404,7 @@ class Config(Strict, frozen=True, kw_only=True):
     run: tuple[str, ...]
     evaluate: Evaluate = Evaluate()
     tables: dict[str, Table]
-    demo: dict[str, Any] = {}
+    demo: Demo | None = None
 
 
 def load_config(*paths: str | Path) -> Config:
