@@ -306,7 +306,7 @@ class Finetune(Strict, frozen=True, kw_only=True):
 class ZeroShot(Strict, frozen=True, kw_only=True):
     """Class names as text. `draws` random subsets of each of `subsets` classes, besides all classes."""
 
-    subsets: tuple[int, ...] = (20, 50)
+    subsets: tuple[int, ...] = (20, 50, 100)
     draws: int = 10
 
 
@@ -342,11 +342,15 @@ class Column(Strict, frozen=True, kw_only=True):
 
 
 class Row(Strict, frozen=True, kw_only=True):
-    """A row of a table: an experiment, or a published method we do not run (`external` says what it needs)."""
+    """A row of a table: an experiment, or a published method we do not run (`external` says what it needs).
+
+    `feature` replaces `{feature}` in the metric of the columns; `columns`, when given, are the only ones filled.
+    """
 
     name: str
     run: str | None = None
     external: str | None = None
+    feature: str = ""
     columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
