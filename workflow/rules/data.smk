@@ -1,0 +1,147 @@
+# Lists -> chunks -> crawl -> titles and clips -> shards. One job per chunk and stage.
+SOURCES = f"{R}/sources/{{source}}"
+
+
+for name, source in C.sources.items():
+
+    rule:
+        name:
+            f"plan_{name}"
+        input:
+            DEMO,
+            [path for path in source.lists.values() if Path(path).exists() and not DEMO],
+        output:
+            expand(f"{R}/sources/{name}/plan/{{chunk}}.jsonl", chunk=chunks(name)),
+        params:
+            config=digest(source.kind, source.lists, source.videos, source.pairs, source.chunk_size, source.url),
+            code=code_digest("cpd.sources.plan", "cpd.sources.readers"),
+            source=name,
+        log:
+            f"logs/plan/{name}.log",
+        shell:
+            "{CPD} plan"
+            " --source {params.source}"
+            " {CONFIG}"
+            " > {log} 2>&1"
+
+
+rule crawl:
+    input:
+        f"{SOURCES}/plan/{{chunk}}.jsonl",
+    output:
+        f"{SOURCES}/crawl/{{chunk}}.jsonl",
+    params:
+        config=lambda w: digest(C.crawl),
+        code=code_digest("cpd.commands.crawl"),
+    log:
+        "logs/crawl/{source}/{chunk}.log",
+    retries: 2
+    resources:
+        youtube=lambda w: int(C.sources[w.source].url is not None),
+        runtime="12h",
+    shell:
+        "{CPD} crawl"
+        " --source {wildcards.source}"
+        " --chunk {wildcards.chunk}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule title_clean:
+    input:
+        f"{SOURCES}/crawl/{{chunk}}.jsonl",
+    output:
+        f"{SOURCES}/clean/{{chunk}}.jsonl",
+    params:
+        config=digest(C.text.english_margin, C.text.max_chars),
+        code=code_digest("cpd.text.clean", "cpd.commands.title_clean"),
+    log:
+        "logs/title-clean/{source}/{chunk}.log",
+    shell:
+        "{CPD} title-clean"
+        " --source {wildcards.source}"
+        " --chunk {wildcards.chunk}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule title_tree:
+    input:
+        clean=f"{SOURCES}/clean/{{chunk}}.jsonl",
+        models=STANZA_MODELS,
+    output:
+        f"{SOURCES}/tree/{{chunk}}.jsonl",
+    params:
+        config=digest(C.text),
+        code=code_digest("cpd.text.tree", "cpd.commands.title_tree"),
+    log:
+        "logs/title-tree/{source}/{chunk}.log",
+    shell:
+        "{CPD} title-tree"
+        " --source {wildcards.source}"
+        " --chunk {wildcards.chunk}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule clips:
+    input:
+        f"{SOURCES}/crawl/{{chunk}}.jsonl",
+    output:
+        f"{SOURCES}/clips/{{chunk}}.jsonl",
+    params:
+        config=digest(C.clips),
+        code=code_digest("cpd.commands.clips"),
+    log:
+        "logs/clips/{source}/{chunk}.log",
+    threads: 2
+    resources:
+        runtime="4h",
+    shell:
+        "{CPD} clips"
+        " --source {wildcards.source}"
+        " --chunk {wildcards.chunk}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule shard:
+    input:
+        plan=f"{SOURCES}/plan/{{chunk}}.jsonl",
+        crawl=f"{SOURCES}/crawl/{{chunk}}.jsonl",
+        clips=f"{SOURCES}/clips/{{chunk}}.jsonl",
+        tree=branch(
+            lambda w: C.sources[w.source].text,
+            then=f"{SOURCES}/tree/{{chunk}}.jsonl",
+        ),
+    output:
+        tar=f"{SOURCES}/shards/{{chunk}}.tar",
+        sidecar=f"{SOURCES}/shards/{{chunk}}.json",
+        ledger=f"{SOURCES}/shards/{{chunk}}.ledger.jsonl",
+    params:
+        code=code_digest("cpd.shards.write", "cpd.commands.shard"),
+    log:
+        "logs/shard/{source}/{chunk}.log",
+    shell:
+        "{CPD} shard"
+        " --source {wildcards.source}"
+        " --chunk {wildcards.chunk}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule index:
+    """Instance indices, dense and stable: the banks are addressed by them."""
+    input:
+        lambda w: expand(f"{R}/sources/{w.source}/shards/{{chunk}}.json", chunk=chunks(w.source)),
+    output:
+        f"{SOURCES}/shards/index.json",
+    params:
+        code=code_digest("cpd.shards.index"),
+    log:
+        "logs/index/{source}.log",
+    shell:
+        "{CPD} index"
+        " --source {wildcards.source}"
+        " {CONFIG}"
+        " > {log} 2>&1"

@@ -1,0 +1,86 @@
+# What replaces the world when there is no network: videos, a web site, a treebank, a language model.
+DEMO = [f"{C.demo.folder}/corpus.json"] if C.demo else []
+
+if C.demo:
+
+    rule demo_corpus:
+        """Render the videos, write their lists and titles, and the pages of the loopback site."""
+        output:
+            f"{C.demo.folder}/corpus.json",
+        params:
+            config=digest(C.demo),
+            code=code_digest("cpd.sources.demo.corpus"),
+        log:
+            "logs/demo/corpus.log",
+        threads: workflow.cores
+        shell:
+            "{CPD} demo-corpus"
+            " {CONFIG}"
+            " > {log} 2>&1"
+
+    rule demo_stanza:
+        """Train stanza's tagger and parser on the demo's treebank."""
+        input:
+            DEMO,
+        output:
+            pos=f"{R}/stanza/pos.pt",
+            depparse=f"{R}/stanza/depparse.pt",
+            metrics=f"{R}/stanza/metrics.json",
+        params:
+            config=digest(C.demo.stanza_steps, C.demo.seed),
+            code=code_digest("cpd.text.stanza_demo"),
+            folder=subpath(output.pos, parent=True),
+        log:
+            "logs/demo/stanza.log",
+        shell:
+            "{CPD} demo-stanza"
+            " {CONFIG}"
+            " --output {params.folder:q}"
+            " > {log} 2>&1"
+
+    rule demo_encoder:
+        """Train a small DistilBERT on the demo's titles."""
+        input:
+            DEMO,
+        output:
+            f"{R}/encoders/{{encoder}}/config.json",
+            f"{R}/encoders/{{encoder}}/model.safetensors",
+            f"{R}/encoders/{{encoder}}/tokenizer.json",
+            f"{R}/encoders/{{encoder}}/metrics.json",
+        params:
+            config=digest(C.demo.encoder_steps, C.demo.encoder_dim, C.demo.encoder_layers, C.demo.seed),
+            code=code_digest("cpd.text.encoder_demo"),
+            folder=subpath(output[0], parent=True),
+        log:
+            "logs/demo/encoder-{encoder}.log",
+        shell:
+            "{CPD} demo-encoder"
+            " {CONFIG}"
+            " --output {params.folder:q}"
+            " > {log} 2>&1"
+
+    STANZA_MODELS = [rules.demo_stanza.output.pos, rules.demo_stanza.output.depparse]
+
+else:
+
+    rule stanza_models:
+        """Download stanza's English models, once, in one job (parallel downloads corrupt them)."""
+        output:
+            f"{C.text.stanza_dir}/resources.json",
+        params:
+            config=digest(C.text),
+        log:
+            "logs/stanza-download.log",
+        retries: 2
+        shell:
+            "{CPD} title-tree --download"
+            " {CONFIG}"
+            " > {log} 2>&1"
+
+    STANZA_MODELS = [C.text.pos_model, C.text.depparse_model] if C.text.pos_model else rules.stanza_models.output
+
+
+def encoder_files(name: str) -> list[str]:
+    """Files of a text encoder that the workflow makes; a hub name has none."""
+    folder = Path(C.encoders[name].path)
+    return [str(folder / "config.json")] if folder.is_relative_to(R) else []

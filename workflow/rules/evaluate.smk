@@ -1,0 +1,143 @@
+# Frozen features once per run and split; then one rule a protocol. Result files are all that tables read.
+def dataset_splits(dataset: str) -> list[str]:
+    spec = C.datasets[dataset]
+    return list(dict.fromkeys([spec.train, spec.test]))
+
+
+def feature_files(run: str, dataset: str, splits: list[str] | None = None) -> list[str]:
+    source = C.datasets[dataset].source
+    return [f"{R}/features/{run}/{source}-{split}.npz" for split in splits or dataset_splits(dataset)]
+
+
+def result(protocol: str) -> str:
+    return f"{R}/eval/{{run}}/{protocol}/{{dataset}}-{{split}}.json"
+
+
+rule features:
+    input:
+        model=f"{R}/pretrain/{{run}}/model.safetensors",
+        config=f"{R}/pretrain/{{run}}/config.json",
+        index=f"{R}/sources/{{source}}/shards/index.json",
+    output:
+        f"{R}/features/{{run}}/{{source}}-{{split}}.npz",
+    params:
+        config=digest(C.evaluate.features),
+        code=code_digest("cpd.evaluate.features"),
+    log:
+        "logs/features/{run}/{source}-{split}.log",
+    benchmark:
+        f"{R}/benchmarks/features/{{run}}/{{source}}-{{split}}.tsv"
+    resources:
+        gpu=lambda w: min(1, experiment(w.run).gpus),
+        runtime="12h",
+    shell:
+        "{CPD} features"
+        " --run {wildcards.run}"
+        " --source {wildcards.source}"
+        " --split {wildcards.split}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule knn:
+    input:
+        lambda w: feature_files(w.run, w.dataset),
+    output:
+        result("knn"),
+    params:
+        config=digest(C.evaluate.knn),
+        code=code_digest("cpd.evaluate.knn", "cpd.evaluate.datasets"),
+    log:
+        "logs/knn/{run}/{dataset}-{split}.log",
+    shell:
+        "{CPD} knn"
+        " --run {wildcards.run}"
+        " --dataset {wildcards.dataset}"
+        " --split {wildcards.split}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule linear:
+    input:
+        lambda w: feature_files(w.run, w.dataset),
+    output:
+        result("linear"),
+    params:
+        config=digest(C.evaluate.linear),
+        code=code_digest("cpd.evaluate.linear", "cpd.evaluate.datasets"),
+    log:
+        "logs/linear/{run}/{dataset}-{split}.log",
+    shell:
+        "{CPD} linear"
+        " --run {wildcards.run}"
+        " --dataset {wildcards.dataset}"
+        " --split {wildcards.split}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule zeroshot:
+    input:
+        features=lambda w: feature_files(w.run, w.dataset, [C.datasets[w.dataset].test]),
+        model=f"{R}/pretrain/{{run}}/model.safetensors",
+    output:
+        result("zeroshot"),
+    params:
+        config=digest(C.evaluate.zeroshot),
+        code=code_digest("cpd.evaluate.zeroshot", "cpd.evaluate.datasets"),
+    log:
+        "logs/zeroshot/{run}/{dataset}-{split}.log",
+    shell:
+        "{CPD} zeroshot"
+        " --run {wildcards.run}"
+        " --dataset {wildcards.dataset}"
+        " --split {wildcards.split}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule retrieval:
+    input:
+        lambda w: feature_files(w.run, w.dataset, [C.datasets[w.dataset].test]),
+    output:
+        result("retrieval"),
+    params:
+        config=digest(C.evaluate.retrieval),
+        code=code_digest("cpd.evaluate.retrieval", "cpd.evaluate.datasets"),
+    log:
+        "logs/retrieval/{run}/{dataset}-{split}.log",
+    shell:
+        "{CPD} retrieval"
+        " --run {wildcards.run}"
+        " --dataset {wildcards.dataset}"
+        " --split {wildcards.split}"
+        " {CONFIG}"
+        " > {log} 2>&1"
+
+
+rule finetune:
+    input:
+        model=f"{R}/pretrain/{{run}}/model.safetensors",
+        config=f"{R}/pretrain/{{run}}/config.json",
+        index=lambda w: index(C.datasets[w.dataset].source),
+    output:
+        result("finetune"),
+    params:
+        config=digest(C.evaluate.finetune),
+        code=code_digest("cpd.finetune"),
+    log:
+        "logs/finetune/{run}/{dataset}-{split}.log",
+    benchmark:
+        f"{R}/benchmarks/finetune/{{run}}/{{dataset}}-{{split}}.tsv"
+    resources:
+        gpu=lambda w: experiment(w.run).gpus,
+        runtime="2d",
+    shell:
+        "{CPD} finetune"
+        " --run {wildcards.run}"
+        " --dataset {wildcards.dataset}"
+        " --split {wildcards.split}"
+        " --gpus {resources.gpu}"
+        " {CONFIG}"
+        " > {log} 2>&1"
