@@ -1,0 +1,85 @@
+"""The config refuses what YAML lets through, in one message that names the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cpd import config as c
+from cpd.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent
+
+
+def overlay(tmp_path: Path, text: str) -> c.Config:
+    path = tmp_path / "over.yaml"
+    path.write_text(text)
+    return c.load_config(ROOT / "config.yaml", path)
+
+
+def test_shipped_configs_load() -> None:
+    paper = c.load_config(ROOT / "config.yaml")
+    demo = c.load_config(ROOT / "config.yaml", ROOT / "config.demo.yaml")
+    assert paper.demo is None
+    assert demo.demo is not None
+    assert demo.results == "results/demo"
+    assert set(demo.experiments) >= set(demo.run)
+    assert {f"table{n}" for n in range(1, 9)} <= set(paper.tables) & set(demo.tables)
+
+
+def test_every_shipped_experiment_is_valid() -> None:
+    config = c.load_config(ROOT / "config.yaml", ROOT / "config.demo.yaml")
+    for name in config.experiments:
+        assert c.experiment(config, name).encoder in config.encoders
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("crawl: {sleeep: 1}", "did you mean 'sleep'?"),
+        ("resuts: x", "did you mean 'results'?"),
+        ("defaults: {train: {momentm: 0.9}}", "did you mean 'momentum'?"),
+        ("experiments: {mine: {objective: {tua: 0.1}}}", "did you mean 'tau'?"),
+        ("run: [cpd-r43]", "did you mean 'cpd-r34'?"),
+        ("experiments: {mine: {encoder: distilbrt}}", "did you mean 'distilbert'?"),
+        ("evaluate: {linear: {lr: 1e-4}}", "write 1.0e-4"),
+        ("evaluate: {linear: {lr: 1E+2}}", "write 1.0e+2"),
+        ("evaluate: {linear: {lr: .nan}}", "finite"),
+        ("evaluate: {linear: {lr: '0.1'}}", "evaluate.linear.lr"),
+        ("results: a\nresults: b", "duplicate key 'results'"),
+        ("crawl:\n  sleep: 1\n  sleep: 2", "line 3"),
+        ("\tresults: a", "over.yaml"),
+        ("- a\n- b", "a config file is a mapping"),
+        ("run: !!python/object/apply:os.system [true]", "over.yaml"),
+        ("crawl: {retries: -1}", "retries must be 0 or more"),
+        ("experiments: {mine: {stages: [{epochs: 0, lr: 0.1}]}}", "epochs must be at least 1"),
+        ("experiments: {mine: {objective: {name: cros_pair}}}", "cros_pair"),
+        ("experiments: {mine: {objective: {name: none}}}", "stages"),
+        ("datasets: {mine: {source: kinetix, train: a, test: b}}", "did you mean 'kinetics'?"),
+    ],
+)
+def test_bad_values_are_named(tmp_path: Path, text: str, wanted: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        overlay(tmp_path, text)
+    assert wanted in str(caught.value)
+    assert len(str(caught.value)) < 2000
+
+
+def test_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
+        c.load_config("nowhere.yaml")
+
+
+def test_mappings_merge_and_lists_replace(tmp_path: Path) -> None:
+    config = overlay(tmp_path, "seeds: [7, 8]\ncrawl: {retries: 9}")
+    assert config.seeds == (7, 8)
+    assert config.crawl.retries == 9
+    assert config.crawl.sleep == 5.0
+
+
+def test_equal_configs_give_equal_text(tmp_path: Path) -> None:
+    one = overlay(tmp_path, "experiments: {mine: {heads: {dim: 8, hidden: 4}}}")
+    two = overlay(tmp_path, "experiments: {mine: {heads: {hidden: 4, dim: 8}}}")
+    assert c.to_json(c.experiment(one, "mine")) == c.to_json(c.experiment(two, "mine"))
+    assert c.to_json(c.experiment(one, "mine")) != c.to_json(c.experiment(one, "cpd-r34"))
