@@ -1,0 +1,51 @@
+"""The typed config: `load_config` reads it, `experiment` resolves one experiment, the types say what there is."""
+
+from cpd.config.data import Clips, Crawl, Demo, Source, Text
+from cpd.config.evaluation import (
+    Column,
+    Dataset,
+    Evaluate,
+    FeatureViews,
+    Finetune,
+    Knn,
+    Linear,
+    Retrieval,
+    Row,
+    Table,
+    ZeroShot,
+)
+from cpd.config.load import Config, experiment, load_config, merge, to_json
+from cpd.config.training import Backbone, Encoder, Experiment, Heads, Objective, Stage, Train, Validation, Views
+
+__all__ = [
+    "Backbone",
+    "Clips",
+    "Column",
+    "Config",
+    "Crawl",
+    "Dataset",
+    "Demo",
+    "Encoder",
+    "Evaluate",
+    "Experiment",
+    "FeatureViews",
+    "Finetune",
+    "Heads",
+    "Knn",
+    "Linear",
+    "Objective",
+    "Retrieval",
+    "Row",
+    "Source",
+    "Stage",
+    "Table",
+    "Text",
+    "Train",
+    "Validation",
+    "Views",
+    "ZeroShot",
+    "experiment",
+    "load_config",
+    "merge",
+    "to_json",
+]

@@ -1,0 +1,125 @@
+"""Settings of the protocols, and of the tables that show their results."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cpd.config.base import Strict, require
+from cpd.config.training import Views
+
+
+class Dataset(Strict, frozen=True, kw_only=True):
+    """A labelled downstream set: which shards train it and which test it.
+
+    With `folds` (UCF101, HMDB51) both come from the split `train` of `source` (usually "all"), told apart by the
+    official list of each fold; without, `train` and `test` name two splits.
+    """
+
+    source: str
+    train: str
+    test: str
+    folds: tuple[int, ...] = ()
+    fractions: tuple[float, ...] = ()
+
+
+class FeatureViews(Strict, frozen=True, kw_only=True):
+    """Test views: `clips` per video (and `crops` per clip), `frames` with `stride`, short side `size`."""
+
+    clips: int = 10
+    crops: int = 1
+    frames: int = 8
+    stride: int = 4
+    size: int = 128
+
+
+class Knn(Strict, frozen=True, kw_only=True):
+    """Nearest neighbours on frozen features."""
+
+    k: int = 25
+    vote: Literal["majority", "weighted"] = "majority"
+    tau: float = 0.07
+
+
+class Linear(Strict, frozen=True, kw_only=True):
+    """Linear probe: BatchNorm + fully connected, Adam, lr / 10 every `step` epochs."""
+
+    epochs: int = 30
+    lr: float = 1e-3
+    step: int = 10
+    batch: int = 256
+
+
+class Finetune(Strict, frozen=True, kw_only=True):
+    """Fine-tuning: new fc, Adam, lr / 10 twice when validation saturates (or at `milestones`)."""
+
+    epochs: int = 60
+    lr: float = 1e-4
+    weight_decay: float = 5e-4
+    batch: int = 64
+    milestones: tuple[int, ...] = (30, 45)
+    views: Views = Views(frames=16)
+    test: FeatureViews = FeatureViews(crops=3, frames=16)
+    workers: int | None = None
+
+
+class ZeroShot(Strict, frozen=True, kw_only=True):
+    """Class names as text. `draws` random subsets of each of `subsets` classes, besides all classes."""
+
+    subsets: tuple[int, ...] = (20, 50, 100)
+    draws: int = 10
+
+
+class Retrieval(Strict, frozen=True, kw_only=True):
+    """Text-video retrieval on held-out pairs."""
+
+    n: int = 1000
+
+
+class Evaluate(Strict, frozen=True, kw_only=True):
+    """Settings of the protocols (PAPER section 2)."""
+
+    features: FeatureViews = FeatureViews()
+    knn: Knn = Knn()
+    linear: Linear = Linear()
+    finetune: Finetune = Finetune()
+    zeroshot: ZeroShot = ZeroShot()
+    retrieval: Retrieval = Retrieval()
+
+
+class Column(Strict, frozen=True, kw_only=True):
+    """A measured column of a table: which value of which result file(s).
+
+    `splits` lists the folds (or fractions) averaged; empty takes the dataset's only one. `metric` is a path into
+    the result's values, as `res5.top1`.
+    """
+
+    name: str
+    protocol: Literal["knn", "linear", "finetune", "zeroshot", "retrieval"]
+    dataset: str
+    metric: str
+    splits: tuple[str, ...] = ()
+
+
+class Row(Strict, frozen=True, kw_only=True):
+    """A row of a table: an experiment, or a published method we do not run (`external` says what it needs).
+
+    `feature` replaces `{feature}` in the metric of the columns; `columns`, when given, are the only ones filled.
+    """
+
+    name: str
+    run: str | None = None
+    external: str | None = None
+    feature: str = ""
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        require((self.run is None) != (self.external is None), "run", "or external is needed, one of the two")
+
+
+class Table(Strict, frozen=True, kw_only=True):
+    """One table of the paper: rows are experiments, columns are metrics of result files."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str = ""

@@ -1,0 +1,138 @@
+"""Settings of an experiment: model, objective, curriculum, optimisation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from cpd.config.base import Strict, require
+
+
+class Encoder(Strict, frozen=True, kw_only=True):
+    """A text encoder: a folder or hub name in transformers' format."""
+
+    path: str
+    max_tokens: int = 64
+
+
+class Backbone(Strict, frozen=True, kw_only=True):
+    """Slow 3D ResNet (PAPER section 1)."""
+
+    depth: Literal[10, 18, 34, 50] = 34
+    width: int = 64
+
+
+class Heads(Strict, frozen=True, kw_only=True):
+    """Projection heads: video Linear(feat, dim); text Linear(., hidden)-BN-ReLU-Linear(hidden, dim)."""
+
+    dim: int = 256
+    hidden: int = 512
+
+
+class Objective(Strict, frozen=True, kw_only=True):
+    """What is minimised (equations 2 to 5).
+
+    Attributes:
+        name: `none` keeps the random initialisation.
+        estimator: exact softmax over all N pairs, or NCE with `noise` samples per anchor.
+        tau: temperature.
+        noise: NCE noise samples per anchor (m).
+        log_z: NCE's normaliser: of the first batch, or an exponential moving average.
+        delta: margin of the ranking loss.
+        momentum: share of the old row when a bank row is updated.
+    """
+
+    name: Literal["cross_pair", "self_instance", "ranking", "none"] = "cross_pair"
+    estimator: Literal["exact", "nce"] = "exact"
+    tau: float = 0.07
+    noise: int = 16392
+    log_z: Literal["first_batch", "ema"] = "first_batch"
+    delta: float = 0.2
+    momentum: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(self.tau > 0, "tau", "must be positive")
+        require(0 <= self.momentum < 1, "momentum", "must be in [0, 1)")
+
+
+class Stage(Strict, frozen=True, kw_only=True):
+    """One stage of the curriculum.
+
+    Attributes:
+        epochs: at most this many.
+        patience: end the stage after this many epochs without a better validation retrieval (null: never).
+        lr: learning rate of everything but the language model.
+        lr_text: learning rate of the language model; null freezes it (eval mode, features computed once).
+    """
+
+    epochs: int
+    lr: float
+    lr_text: float | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.epochs > 0, "epochs", "must be at least 1")
+        require(self.lr > 0, "lr", "must be positive")
+
+
+class Views(Strict, frozen=True, kw_only=True):
+    """How clips are sampled: `frames` with `stride`, scaled to `size`, `scale` jitter in training."""
+
+    frames: int = 8
+    stride: int = 4
+    size: int = 112
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    flip: bool = True
+    jitter: float = 0.4
+
+
+class Train(Strict, frozen=True, kw_only=True):
+    """Optimisation. `batch` is global: it is kept whatever the number of ranks, by accumulation."""
+
+    batch: int = 512
+    per_rank: int = 64
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup_epochs: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    clip_grad: float | None = None
+    sync_bn: bool = False
+    workers: int | None = None
+    checkpoint_minutes: float = 10.0
+    keep_checkpoints: int = 2
+    validate_every: int = 1
+
+    def __post_init__(self) -> None:
+        require(self.batch > 0 and self.per_rank > 0, "batch", "and per_rank must be at least 1")
+        require(
+            self.keep_checkpoints >= 2, "keep_checkpoints", "must be at least 2, so that a torn one has a predecessor"
+        )
+
+
+class Validation(Strict, frozen=True, kw_only=True):
+    """Held-out text-video retrieval: the first `n` pairs of a source's split (deterministic centre views)."""
+
+    source: str = "kinetics"
+    split: str = "val"
+    n: int = 1000
+
+
+class Experiment(Strict, frozen=True, kw_only=True):
+    """One row of a table: what is trained, on what, and how."""
+
+    sources: tuple[str, ...] = ("kinetics",)
+    title: Literal["title", "title_clean", "title_tree"] = "title_clean"
+    shuffle_titles: bool = False
+    encoder: str = "distilbert"
+    backbone: Backbone = Backbone()
+    heads: Heads = Heads()
+    objective: Objective = Objective()
+    stages: tuple[Stage, ...] = ()
+    views: Views = Views()
+    train: Train = Train()
+    validation: Validation = Validation()
+    gpus: int = 8
+
+    def __post_init__(self) -> None:
+        trains = self.objective.name != "none"
+        require(trains == bool(self.stages), "stages", "are needed by every objective but `none`, which takes none")
