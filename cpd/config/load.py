@@ -37,7 +37,7 @@ class Config(Strict, frozen=True, kw_only=True):
     crawl: Crawl = Crawl()
     clips: Clips = Clips()
     text: Text = Text()
-    defaults: dict[str, Any] = {}
+    defaults: dict[str, Any] = msgspec.field(default_factory=dict)
     experiments: dict[str, dict[str, Any]]
     run: tuple[str, ...]
     evaluate: Evaluate = Evaluate()
