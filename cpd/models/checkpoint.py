@@ -1,0 +1,204 @@
+"""The run folder's `model.safetensors` and `config.json`: written whole, loaded strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from cpd.config import Encoder, Experiment
+from cpd.errors import CpdError
+from cpd.fileio import atomic_path, read_json, sha256_file, write_json
+from cpd.models.two_tower import TwoTower
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+LANGUAGE_MODEL = "text."  # prefix of the language model's tensors
+AGAIN = "delete the folder and run `cpd pretrain` again"
+
+
+class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What config.json says.
+
+    Attributes:
+        experiment: all settings of the run.
+        encoder: where its language model came from.
+        encoder_from_run: the encoder's folder relative to the run folder, so that both may be moved together.
+        text_trained: whether model.safetensors holds the language model, too.
+        text_sha256: of the language model's tensors at saving.
+        weights_sha256: of model.safetensors.
+        feature_dim: F, the width of res5.
+        text_dim: E.
+        dim: D.
+    """
+
+    experiment: Experiment
+    encoder: Encoder
+    encoder_from_run: str
+    text_trained: bool
+    text_sha256: str
+    weights_sha256: str
+    feature_dim: int
+    text_dim: int
+    dim: int
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """A trained model that only embeds: eval mode, no gradients, on `device`. Results are on the CPU, in fp32."""
+
+    model: TwoTower
+    exp: Experiment
+    device: torch.device
+
+    @torch.no_grad()
+    def embed_clips(self, clip_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed clips as the loader gives them.
+
+        Args:
+            clip_BTHWC: uint8 RGB (B, T, H, W, 3), not normalised.
+
+        Returns:
+            emb_BD, unit rows; and res5_BF, the mean of res5 over time and space.
+        """
+        from cpd.video.transforms import to_model
+
+        emb_BD, res5_BF = self.model.embed_video(to_model(clip_BTHWC.to(self.device)))
+        return emb_BD.float().cpu(), res5_BF.float().cpu()
+
+    @torch.no_grad()
+    def embed_sentences(self, sentences: list[str], *, batch: int = 256) -> Tensor:
+        """Unit rows (N, D) of N sentences, `batch` at a time."""
+        parts = [self._embed_batch(sentences[start : start + batch]) for start in range(0, len(sentences), batch)]
+        return torch.cat(parts) if parts else torch.empty(0, self.exp.heads.dim)
+
+    def _embed_batch(self, sentences: list[str]) -> Tensor:
+        tokens = {name: value.to(self.device) for name, value in self.model.text.tokenize(sentences).items()}
+        return self.model.embed_text(self.model.text(**tokens)).float().cpu()
+
+
+def save_run(folder: str | Path, model: TwoTower, exp: Experiment, encoder: Encoder) -> None:
+    """Write model.safetensors and config.json, each whole or not at all; config.json last.
+
+    The weights are those of the video tower and the heads; the language model's only if a stage trained it, since
+    otherwise they are the encoder's, whose path and digest config.json records.
+
+    Args:
+        folder: the run folder, made when absent.
+        model: the bare model (out of its DDP wrapper).
+        exp: what was trained.
+        encoder: the language model it began with.
+    """
+    folder = Path(folder)
+    trained = any(stage.lr_text is not None for stage in exp.stages)
+    state = model.state_dict()
+    kept = {name: _plain(value) for name, value in state.items() if trained or not name.startswith(LANGUAGE_MODEL)}
+    with atomic_path(folder / WEIGHTS) as beside:
+        save_file(kept, beside, metadata={"format": "pt"})
+    run = RunConfig(
+        experiment=exp,
+        encoder=encoder,
+        encoder_from_run=os.path.relpath(encoder.path, folder),
+        text_trained=trained,
+        text_sha256=_digest(state),
+        weights_sha256=sha256_file(folder / WEIGHTS),
+        feature_dim=model.video.feature_dim,
+        text_dim=model.text.dim,
+        dim=exp.heads.dim,
+    )
+    write_json(folder / CONFIG, msgspec.to_builtins(run))
+
+
+def load_embedder(path: str | Path, *, device: torch.device | str | None = None) -> Embedder:
+    """Load a run folder, strictly: every tensor must be there, fit, and be the one that was saved.
+
+    Args:
+        path: folder of `cpd pretrain`.
+        device: where to run; by default cuda if there is one, else the CPU.
+
+    Raises:
+        CpdError: a file is missing or torn, tensors are missing, unknown or of another shape (they are named), or the
+            encoder is gone or is not the one the run was trained with.
+    """
+    folder = Path(path)
+    run = _read_config(folder / CONFIG)
+    weights = _read_weights(folder / WEIGHTS)
+    model = TwoTower(run.experiment, _find_encoder(run, folder))
+    _fill(model, weights, run, folder / WEIGHTS)
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    model.requires_grad_(False)
+    return Embedder(model.eval().to(chosen), run.experiment, chosen)
+
+
+def _plain(value: Tensor) -> Tensor:
+    """On the CPU, contiguous, and sharing no memory (safetensors refuses shared tensors)."""
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def _digest(state: dict[str, Tensor]) -> str:
+    """SHA-256 of the language model's names and values."""
+    digest = hashlib.sha256()
+    for name in sorted(name for name in state if name.startswith(LANGUAGE_MODEL)):
+        digest.update(name.encode())
+        digest.update(_plain(state[name]).reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read_config(path: Path) -> RunConfig:
+    try:
+        return msgspec.convert(read_json(path), RunConfig)
+    except msgspec.ValidationError as error:
+        raise CpdError(f"{path}: {error}", hint=AGAIN) from None
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CpdError(f"{path}: no such file", hint="run `cpd pretrain`, or mend the path")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise CpdError(f"{path}: not a whole safetensors file: {error}", hint=AGAIN) from None
+    return tensors
+
+
+def _find_encoder(run: RunConfig, folder: Path) -> Encoder:
+    """The encoder where it was, or where it is if run and encoder were moved together, or its hub name."""
+    moved = folder / run.encoder_from_run
+    if not Path(run.encoder.path).exists() and moved.exists():
+        return msgspec.structs.replace(run.encoder, path=str(moved))
+    return run.encoder
+
+
+def _fill(model: TwoTower, weights: dict[str, Tensor], run: RunConfig, path: Path) -> None:
+    """Load the weights after checking names, shapes and digests."""
+    wanted: dict[str, Any] = {
+        name: value.shape
+        for name, value in model.state_dict().items()
+        if run.text_trained or not name.startswith(LANGUAGE_MODEL)
+    }
+    _refuse(path, "lacks", sorted(wanted.keys() - weights.keys()))
+    _refuse(path, "has unknown", sorted(weights.keys() - wanted.keys()))
+    _refuse(path, "has shapes unlike the config's in", [n for n in wanted if weights[n].shape != wanted[n]])
+    if sha256_file(path) != run.weights_sha256:
+        raise CpdError(f"{path}: its SHA-256 is not the one in {CONFIG} beside it", hint=AGAIN)
+    model.load_state_dict(weights, strict=False)
+    if _digest(model.state_dict()) != run.text_sha256:
+        raise CpdError(
+            f"{path.parent}: the encoder {run.encoder.path!r} is not the one this run was trained with",
+            hint="put the encoder back, or run `cpd pretrain` again",
+        )
+
+
+def _refuse(path: Path, what: str, names: list[str]) -> None:
+    if names:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        raise CpdError(f"{path} {what}: {', '.join(names[:5])}{more}", hint=AGAIN)

@@ -1,0 +1,81 @@
+"""The two towers and their heads: what pretraining trains.
+
+Shapes: B batch, T frames, H, W, C=3, F video feature, E text feature, D shared embedding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from cpd.models.heads import TextHead, VideoHead
+from cpd.models.resnet3d import slow_resnet
+from cpd.models.text_tower import TextTower
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from cpd.config import Encoder, Experiment
+
+
+class TwoTower(nn.Module):
+    """Video tower, language model and the heads that bring both to one sphere.
+
+    A frozen language model (stage I of the curriculum) has no gradient and stays in eval mode whatever `train()`
+    says, so that its features of a title are constants that may be computed once. It starts as the first stage wants
+    it; `train_language_model` changes that between stages.
+
+    Args:
+        exp: backbone and head sizes are read from it.
+        encoder: where the language model comes from.
+
+    Raises:
+        CpdError: the language model cannot be loaded.
+    """
+
+    def __init__(self, exp: Experiment, encoder: Encoder) -> None:
+        super().__init__()
+        self.video = slow_resnet(exp.backbone.depth, width=exp.backbone.width)
+        self.video_head = VideoHead(self.video.feature_dim, exp.heads.dim)
+        self.text = TextTower.from_path(encoder.path, max_tokens=encoder.max_tokens)
+        self.text_head = TextHead(self.text.dim, exp.heads.hidden, exp.heads.dim)
+        self.text_trains = False
+        self.train_language_model(bool(exp.stages) and exp.stages[0].lr_text is not None)
+
+    def train_language_model(self, wanted: bool) -> None:
+        """Freeze (False) or release (True) the language model; wrap in DDP after it, which reads requires_grad once."""
+        self.text_trains = wanted
+        self.text.requires_grad_(wanted)
+        self.text.train(wanted and self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, but leave a frozen language model in eval mode (its dropout would shift the features)."""
+        super().train(mode)
+        self.text.train(mode and self.text_trains)
+        return self
+
+    def embed_video(self, x_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised clips (B, 3, T, H, W) to unit rows f_BD and the pooled res5 feature (B, F)."""
+        res5_BF: Tensor = self.video(x_BCTHW)
+        return self.video_head(res5_BF), res5_BF
+
+    def embed_text(self, t_BE: Tensor) -> Tensor:
+        """Features of the language model (B, E), live or computed before, to unit rows f_BD."""
+        f_BD: Tensor = self.text_head(t_BE)
+        return f_BD
+
+    def forward(self, x_BCTHW: Tensor, text: Tensor | Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Embed a batch of pairs: the call that DDP wraps.
+
+        Args:
+            x_BCTHW: normalised clips (B, 3, T, H, W).
+            text: features (B, E) computed before, or tokens of `TextTower.tokenize` for a live language model.
+
+        Returns:
+            v_BD and t_BD: unit rows of the videos and of their texts.
+        """
+        t_BE = text if isinstance(text, torch.Tensor) else self.text(**text)
+        return self.embed_video(x_BCTHW)[0], self.embed_text(t_BE)

@@ -1,0 +1,119 @@
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cpd.errors import CpdError
+from cpd.models.resnet3d import slow_resnet
+
+
+def count_parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def giga_macs(depth: int, *, size: int) -> float:
+    with torch.device("meta"):
+        model, clip = slow_resnet(depth), torch.empty(1, 3, 8, size, size)
+    with FlopCounterMode(display=False) as counter:
+        model(clip)
+    return counter.get_total_flops() / 2 / 1e9
+
+
+def test_parameters_are_the_paper_s():
+    with torch.device("meta"):
+        r34, r50 = slow_resnet(34), slow_resnet(50)
+        with_classes = nn.Sequential(r50, nn.Linear(r50.feature_dim, 400))
+    assert count_parameters(r34) / 1e6 == pytest.approx(39.6, abs=0.05)
+    assert count_parameters(r50) / 1e6 == pytest.approx(31.6, abs=0.05)
+    assert count_parameters(with_classes) == 32_454_096
+
+
+@pytest.mark.parametrize(
+    ("depth", "size", "expected", "tolerance"),
+    [(34, 112, 11.77, 0.005), (50, 224, 41.7, 0.05), (50, 256, 54.5, 0.05)],
+)
+def test_multiply_adds_are_the_paper_s(depth, size, expected, tolerance):
+    assert giga_macs(depth, size=size) == pytest.approx(expected, abs=tolerance)
+
+
+@pytest.mark.parametrize(("depth", "features"), [(10, 512), (18, 512), (34, 512), (50, 2048)])
+def test_every_frame_reaches_the_pooling(depth, features):
+    with torch.device("meta"):
+        model, clip = slow_resnet(depth), torch.empty(2, 3, 8, 112, 112)
+    assert model.feature_dim == features
+    assert model.feature_map(clip).shape == (2, features, 8, 4, 4)
+    assert model(clip).shape == (2, features)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 16])
+def test_any_number_of_frames(frames):
+    model = slow_resnet(10, width=4).eval()
+    clip = torch.randn(2, 3, frames, 32, 32)
+    assert model(clip).shape == (2, 32)
+    torch.testing.assert_close(model.res5(clip), model.feature_map(clip).mean((2, 3, 4)))
+
+
+def convolutions(depth: int) -> dict[str, nn.Conv3d]:
+    with torch.device("meta"):
+        return {n: m for n, m in slow_resnet(depth).named_modules() if isinstance(m, nn.Conv3d)}
+
+
+def test_basic_block_kernels():
+    found = convolutions(34)
+    assert found["stem.0"].kernel_size == (1, 7, 7)
+    assert found["stem.0"].stride == (1, 2, 2)
+    for stage, time in enumerate((1, 1, 3, 3)):
+        assert found[f"stages.{stage}.1.conv1"].kernel_size == (time, 3, 3)
+        assert found[f"stages.{stage}.1.conv2"].kernel_size == (1, 3, 3)
+    assert all(module.stride[0] == 1 for module in found.values())
+
+
+def test_bottleneck_kernels_and_where_the_stride_is():
+    found = convolutions(50)
+    for stage, time in enumerate((1, 1, 3, 3)):
+        stride = 1 if stage == 0 else 2
+        assert found[f"stages.{stage}.0.conv1"].kernel_size == (time, 1, 1)
+        assert found[f"stages.{stage}.0.conv1"].stride == (1, 1, 1)
+        assert found[f"stages.{stage}.0.conv2"].kernel_size == (1, 3, 3)
+        assert found[f"stages.{stage}.0.conv2"].stride == (1, stride, stride)
+        assert found[f"stages.{stage}.0.conv3"].kernel_size == (1, 1, 1)
+    assert all(module.stride[0] == 1 for module in found.values())
+
+
+@pytest.mark.parametrize("depth", [10, 50])
+def test_shortcuts_learn_and_are_normalised(depth):
+    torch.manual_seed(0)
+    model = slow_resnet(depth, width=4)
+    model(torch.randn(2, 3, 2, 64, 64)).square().sum().backward()
+    shortcuts = [module for name, module in model.named_modules() if name.endswith(".shortcut")]
+    projections = [module for module in shortcuts if isinstance(module, nn.Sequential)]
+    assert len(projections) == (3 if depth == 10 else 4)
+    for projection, norm in projections:
+        assert isinstance(norm, nn.BatchNorm3d)
+        assert projection.weight.grad.abs().max() > 0
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_frames_mix_only_through_res4_and_res5():
+    torch.manual_seed(0)
+    model = slow_resnet(18, width=4).eval()
+    clip = torch.randn(1, 3, 8, 64, 64)
+    other = clip.clone()
+    other[:, :, 7] += 1.0
+    early = model.stages[:2]
+    before, after = early(model.stem(clip)), early(model.stem(other))
+    torch.testing.assert_close(before[:, :, :7], after[:, :, :7])
+    changed = (model.feature_map(clip) - model.feature_map(other)).abs().amax((0, 1, 3, 4))
+    assert (changed[3:] > 0).all()  # four convolutions with a temporal kernel of 3 reach four frames back
+    assert changed[:3].max() == 0
+
+
+def test_initialisation_is_kaiming_fan_out():
+    torch.manual_seed(0)
+    weight = slow_resnet(10).stages[3][0].conv1.weight
+    assert weight.std().item() == pytest.approx((2 / (512 * 27)) ** 0.5, rel=0.02)
+
+
+def test_unknown_depth_is_named():
+    with pytest.raises(CpdError, match="depth 26"):
+        slow_resnet(26)
