@@ -1,0 +1,93 @@
+"""The content store: one media file and one small record per id, both whole or absent.
+
+The record is written before the media takes its final name, so that media without its ledger row (a crash in
+between) can be adopted: the record says what its bytes must be, which interval it holds and what its title is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from cpd.fileio import fsync, sha256_file, write_bytes
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store knows about one media file.
+
+    Attributes:
+        section: the seconds [start, end] of the source that the file holds, or null for the whole.
+    """
+
+    id: str
+    title: str
+    file: str
+    bytes: int
+    sha256: str
+    section: tuple[float, float] | None = None
+
+
+def media_key(source: str, identity: str) -> str:
+    """Name of an id in the store: hex SHA-256 of `source/id` (safe where file names ignore case)."""
+    return hashlib.sha256(f"{source}/{identity}".encode("utf-8", errors="replace")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Store:
+    """`{folder}/media/ab/{key}.{ext}` and `{key}.json`, and a work folder per chunk."""
+
+    folder: Path
+
+    def work(self, chunk: str) -> Path:
+        """An empty work folder on the same file system; what a killed run left there is swept."""
+        folder = self.folder / "media" / f".tmp.{chunk}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def path(self, record: Record, *, key: str) -> Path:
+        """Where the media of a record is."""
+        return self._shelf(key) / record.file
+
+    def record(self, key: str) -> Record | None:
+        """The record of a key, if its media is there in full size."""
+        try:
+            record = msgspec.json.decode((self._shelf(key) / f"{key}.json").read_bytes(), type=Record)
+            whole = self.path(record, key=key).stat().st_size == record.bytes
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None  # absent, or not ours: it is fetched again
+        return record if whole else None
+
+    def is_intact(self, record: Record, *, key: str) -> bool:
+        """Whether the media still has the bytes that were stored."""
+        return sha256_file(self.path(record, key=key)) == record.sha256
+
+    def put(self, key: str, *, file: Path, identity: str, title: str, section: tuple[float, float] | None) -> Record:
+        """Move `file` into the store, durably; an older file of the key is replaced."""
+        fsync(file)
+        record = Record(
+            id=identity,
+            title=title,
+            file=f"{key}{file.suffix}",
+            bytes=file.stat().st_size,
+            sha256=sha256_file(file),
+            section=section,
+        )
+        self.discard(key)
+        write_bytes(self._shelf(key) / f"{key}.json", msgspec.json.encode(record))
+        os.replace(file, self.path(record, key=key))
+        fsync(self._shelf(key))
+        return record
+
+    def discard(self, key: str) -> None:
+        """Remove what the store has of a key."""
+        for path in self._shelf(key).glob(f"{key}.*"):
+            path.unlink()
+
+    def _shelf(self, key: str) -> Path:
+        return self.folder / "media" / key[:2]
