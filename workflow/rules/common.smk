@@ -16,7 +16,14 @@ if workflow.config_settings.config:
         "--config is not supported: its nested values arrive as text. Put the keys in an overlay file and name it after --configfile."
     )
 
-CONFIGFILES = ["config.yaml", *(str(Path(f)) for f in workflow.overwrite_configfiles if Path(f).name != "config.yaml")]
+CONFIGFILES = [
+    "config.yaml",
+    *(
+        str(Path(f))
+        for f in workflow.overwrite_configfiles
+        if Path(f).name != "config.yaml"
+    ),
+]
 try:
     C = cpd_config.load_config(*CONFIGFILES)
 except CpdError as error:
@@ -44,7 +51,12 @@ def digest(*values) -> str:
 def chunks(source: str, split: str | None = None) -> list[str]:
     """Chunk names of a source, known from its `pairs` and `chunk_size` alone."""
     names = chunk_names(C.sources[source])
-    return [chunk for part, parts in names.items() if split in (None, part) for chunk in parts]
+    return [
+        chunk
+        for part, parts in names.items()
+        if split in (None, part)
+        for chunk in parts
+    ]
 
 
 def experiment(run: str):

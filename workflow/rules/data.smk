@@ -12,17 +12,21 @@ for name, source in C.sources.items():
             [path for path in source.lists.values() if Path(path).exists() and not DEMO],
         output:
             expand(f"{R}/sources/{name}/plan/{{chunk}}.jsonl", chunk=chunks(name)),
-        params:
-            config=digest(source.kind, source.lists, source.videos, source.pairs, source.chunk_size, source.url),
-            code=code_digest("cpd.sources.plan", "cpd.sources.readers"),
-            source=name,
         log:
             f"logs/plan/{name}.log",
+        params:
+            config=digest(
+                source.kind,
+                source.lists,
+                source.videos,
+                source.pairs,
+                source.chunk_size,
+                source.url,
+            ),
+            code=code_digest("cpd.sources.plan", "cpd.sources.readers"),
+            source=name,
         shell:
-            "{CPD} plan"
-            " --source {params.source}"
-            " {CONFIG}"
-            " > {log} 2>&1"
+            "{CPD} plan" " --source {params.source}" " {CONFIG}" " > {log} 2>&1"
 
 
 rule crawl:
@@ -30,15 +34,15 @@ rule crawl:
         f"{SOURCES}/plan/{{chunk}}.jsonl",
     output:
         f"{SOURCES}/crawl/{{chunk}}.jsonl",
-    params:
-        config=lambda w: digest(C.crawl),
-        code=code_digest("cpd.commands.crawl"),
     log:
         "logs/crawl/{source}/{chunk}.log",
     retries: 2
     resources:
         youtube=lambda w: int(C.sources[w.source].url is not None),
         runtime="12h",
+    params:
+        config=lambda w: digest(C.crawl),
+        code=code_digest("cpd.commands.crawl"),
     shell:
         "{CPD} crawl"
         " --source {wildcards.source}"
@@ -52,11 +56,11 @@ rule title_clean:
         f"{SOURCES}/crawl/{{chunk}}.jsonl",
     output:
         f"{SOURCES}/clean/{{chunk}}.jsonl",
+    log:
+        "logs/title-clean/{source}/{chunk}.log",
     params:
         config=digest(C.text.english_margin, C.text.max_chars),
         code=code_digest("cpd.text.clean", "cpd.commands.title_clean"),
-    log:
-        "logs/title-clean/{source}/{chunk}.log",
     shell:
         "{CPD} title-clean"
         " --source {wildcards.source}"
@@ -71,11 +75,11 @@ rule title_tree:
         models=STANZA_MODELS,
     output:
         f"{SOURCES}/tree/{{chunk}}.jsonl",
+    log:
+        "logs/title-tree/{source}/{chunk}.log",
     params:
         config=digest(C.text),
         code=code_digest("cpd.text.tree", "cpd.commands.title_tree"),
-    log:
-        "logs/title-tree/{source}/{chunk}.log",
     shell:
         "{CPD} title-tree"
         " --source {wildcards.source}"
@@ -89,14 +93,14 @@ rule clips:
         f"{SOURCES}/crawl/{{chunk}}.jsonl",
     output:
         f"{SOURCES}/clips/{{chunk}}.jsonl",
-    params:
-        config=digest(C.clips),
-        code=code_digest("cpd.commands.clips"),
     log:
         "logs/clips/{source}/{chunk}.log",
     threads: 2
     resources:
         runtime="4h",
+    params:
+        config=digest(C.clips),
+        code=code_digest("cpd.commands.clips"),
     shell:
         "{CPD} clips"
         " --source {wildcards.source}"
@@ -118,10 +122,10 @@ rule shard:
         tar=f"{SOURCES}/shards/{{chunk}}.tar",
         sidecar=f"{SOURCES}/shards/{{chunk}}.json",
         ledger=f"{SOURCES}/shards/{{chunk}}.ledger.jsonl",
-    params:
-        code=code_digest("cpd.shards.write", "cpd.commands.shard"),
     log:
         "logs/shard/{source}/{chunk}.log",
+    params:
+        code=code_digest("cpd.shards.write", "cpd.commands.shard"),
     shell:
         "{CPD} shard"
         " --source {wildcards.source}"
@@ -133,15 +137,14 @@ rule shard:
 rule index:
     """Instance indices, dense and stable: the banks are addressed by them."""
     input:
-        lambda w: expand(f"{R}/sources/{w.source}/shards/{{chunk}}.json", chunk=chunks(w.source)),
+        lambda w: expand(
+            f"{R}/sources/{w.source}/shards/{{chunk}}.json", chunk=chunks(w.source)
+        ),
     output:
         f"{SOURCES}/shards/index.json",
-    params:
-        code=code_digest("cpd.shards.index"),
     log:
         "logs/index/{source}.log",
+    params:
+        code=code_digest("cpd.shards.index"),
     shell:
-        "{CPD} index"
-        " --source {wildcards.source}"
-        " {CONFIG}"
-        " > {log} 2>&1"
+        "{CPD} index" " --source {wildcards.source}" " {CONFIG}" " > {log} 2>&1"

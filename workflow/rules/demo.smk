@@ -7,16 +7,14 @@ if C.demo:
         """Render the videos, write their lists and titles, and the pages of the loopback site."""
         output:
             f"{C.demo.folder}/corpus.json",
-        params:
-            config=digest(C.demo),
-            code=code_digest("cpd.sources.demo.corpus"),
         log:
             "logs/demo/corpus.log",
         threads: workflow.cores
+        params:
+            config=digest(C.demo),
+            code=code_digest("cpd.sources.demo.corpus"),
         shell:
-            "{CPD} demo-corpus"
-            " {CONFIG}"
-            " > {log} 2>&1"
+            "{CPD} demo-corpus" " {CONFIG}" " > {log} 2>&1"
 
     rule demo_stanza:
         """Train stanza's tagger and parser on the demo's treebank."""
@@ -26,12 +24,12 @@ if C.demo:
             pos=f"{R}/stanza/pos.pt",
             depparse=f"{R}/stanza/depparse.pt",
             metrics=f"{R}/stanza/metrics.json",
+        log:
+            "logs/demo/stanza.log",
         params:
             config=digest(C.demo.stanza_steps, C.demo.seed),
             code=code_digest("cpd.text.stanza_demo"),
             folder=subpath(output.pos, parent=True),
-        log:
-            "logs/demo/stanza.log",
         shell:
             "{CPD} demo-stanza"
             " {CONFIG}"
@@ -47,12 +45,17 @@ if C.demo:
             f"{R}/encoders/{{encoder}}/model.safetensors",
             f"{R}/encoders/{{encoder}}/tokenizer.json",
             f"{R}/encoders/{{encoder}}/metrics.json",
-        params:
-            config=digest(C.demo.encoder_steps, C.demo.encoder_dim, C.demo.encoder_layers, C.demo.seed),
-            code=code_digest("cpd.text.encoder_demo"),
-            folder=subpath(output[0], parent=True),
         log:
             "logs/demo/encoder-{encoder}.log",
+        params:
+            config=digest(
+                C.demo.encoder_steps,
+                C.demo.encoder_dim,
+                C.demo.encoder_layers,
+                C.demo.seed,
+            ),
+            code=code_digest("cpd.text.encoder_demo"),
+            folder=subpath(output[0], parent=True),
         shell:
             "{CPD} demo-encoder"
             " {CONFIG}"
@@ -67,17 +70,19 @@ else:
         """Download stanza's English models, once, in one job (parallel downloads corrupt them)."""
         output:
             f"{C.text.stanza_dir}/resources.json",
-        params:
-            config=digest(C.text),
         log:
             "logs/stanza-download.log",
         retries: 2
+        params:
+            config=digest(C.text),
         shell:
-            "{CPD} title-tree --download"
-            " {CONFIG}"
-            " > {log} 2>&1"
+            "{CPD} title-tree --download" " {CONFIG}" " > {log} 2>&1"
 
-    STANZA_MODELS = [C.text.pos_model, C.text.depparse_model] if C.text.pos_model else rules.stanza_models.output
+    STANZA_MODELS = (
+        [C.text.pos_model, C.text.depparse_model]
+        if C.text.pos_model
+        else rules.stanza_models.output
+    )
 
 
 def encoder_files(name: str) -> list[str]:

@@ -6,7 +6,10 @@ def dataset_splits(dataset: str) -> list[str]:
 
 def feature_files(run: str, dataset: str, splits: list[str] | None = None) -> list[str]:
     source = C.datasets[dataset].source
-    return [f"{R}/features/{run}/{source}-{split}.npz" for split in splits or dataset_splits(dataset)]
+    return [
+        f"{R}/features/{run}/{source}-{split}.npz"
+        for split in splits or dataset_splits(dataset)
+    ]
 
 
 def result(protocol: str) -> str:
@@ -20,9 +23,6 @@ rule features:
         index=f"{R}/sources/{{source}}/shards/index.json",
     output:
         f"{R}/features/{{run}}/{{source}}-{{split}}.npz",
-    params:
-        config=digest(C.evaluate.features),
-        code=code_digest("cpd.evaluate.features"),
     log:
         "logs/features/{run}/{source}-{split}.log",
     benchmark:
@@ -30,6 +30,9 @@ rule features:
     resources:
         gpu=lambda w: min(1, experiment(w.run).gpus),
         runtime="12h",
+    params:
+        config=digest(C.evaluate.features),
+        code=code_digest("cpd.evaluate.features"),
     shell:
         "{CPD} features"
         " --run {wildcards.run}"
@@ -44,11 +47,11 @@ rule knn:
         lambda w: feature_files(w.run, w.dataset),
     output:
         result("knn"),
+    log:
+        "logs/knn/{run}/{dataset}-{split}.log",
     params:
         config=digest(C.evaluate.knn),
         code=code_digest("cpd.evaluate.knn", "cpd.evaluate.datasets"),
-    log:
-        "logs/knn/{run}/{dataset}-{split}.log",
     shell:
         "{CPD} knn"
         " --run {wildcards.run}"
@@ -63,11 +66,11 @@ rule linear:
         lambda w: feature_files(w.run, w.dataset),
     output:
         result("linear"),
+    log:
+        "logs/linear/{run}/{dataset}-{split}.log",
     params:
         config=digest(C.evaluate.linear),
         code=code_digest("cpd.evaluate.linear", "cpd.evaluate.datasets"),
-    log:
-        "logs/linear/{run}/{dataset}-{split}.log",
     shell:
         "{CPD} linear"
         " --run {wildcards.run}"
@@ -83,11 +86,11 @@ rule zeroshot:
         model=f"{R}/pretrain/{{run}}/model.safetensors",
     output:
         result("zeroshot"),
+    log:
+        "logs/zeroshot/{run}/{dataset}-{split}.log",
     params:
         config=digest(C.evaluate.zeroshot),
         code=code_digest("cpd.evaluate.zeroshot", "cpd.evaluate.datasets"),
-    log:
-        "logs/zeroshot/{run}/{dataset}-{split}.log",
     shell:
         "{CPD} zeroshot"
         " --run {wildcards.run}"
@@ -102,11 +105,11 @@ rule retrieval:
         lambda w: feature_files(w.run, w.dataset, [C.datasets[w.dataset].test]),
     output:
         result("retrieval"),
+    log:
+        "logs/retrieval/{run}/{dataset}-{split}.log",
     params:
         config=digest(C.evaluate.retrieval),
         code=code_digest("cpd.evaluate.retrieval", "cpd.evaluate.datasets"),
-    log:
-        "logs/retrieval/{run}/{dataset}-{split}.log",
     shell:
         "{CPD} retrieval"
         " --run {wildcards.run}"
@@ -123,9 +126,6 @@ rule finetune:
         index=lambda w: index(C.datasets[w.dataset].source),
     output:
         result("finetune"),
-    params:
-        config=digest(C.evaluate.finetune),
-        code=code_digest("cpd.finetune"),
     log:
         "logs/finetune/{run}/{dataset}-{split}.log",
     benchmark:
@@ -133,6 +133,9 @@ rule finetune:
     resources:
         gpu=lambda w: experiment(w.run).gpus,
         runtime="2d",
+    params:
+        config=digest(C.evaluate.finetune),
+        code=code_digest("cpd.finetune"),
     shell:
         "{CPD} finetune"
         " --run {wildcards.run}"

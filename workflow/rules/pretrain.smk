@@ -1,18 +1,18 @@
 rule pretrain:
     """One run: an experiment with a seed. Checkpoints stay undeclared beside it, so that a killed run resumes."""
     input:
-        index=lambda w: [index(source) for source in {**dict.fromkeys(experiment(w.run).sources), experiment(w.run).validation.source: None}],
+        index=lambda w: [
+            index(source)
+            for source in {
+                **dict.fromkeys(experiment(w.run).sources),
+                experiment(w.run).validation.source: None,
+            }
+        ],
         encoder=lambda w: encoder_files(experiment(w.run).encoder),
     output:
         model=f"{R}/pretrain/{{run}}/model.safetensors",
         config=f"{R}/pretrain/{{run}}/config.json",
         metrics=f"{R}/pretrain/{{run}}/metrics.json",
-    params:
-        config=lambda w: digest(experiment(w.run), C.encoders[experiment(w.run).encoder]),
-        code=code_digest("cpd.pretrain"),
-        experiment=lambda w: w.run.partition("@")[0],
-        seed=lambda w: seed(w.run),
-        folder=subpath(output.model, parent=True),
     log:
         "logs/pretrain/{run}.log",
     benchmark:
@@ -20,6 +20,14 @@ rule pretrain:
     resources:
         gpu=lambda w: experiment(w.run).gpus,
         runtime="7d",
+    params:
+        config=lambda w: digest(
+            experiment(w.run), C.encoders[experiment(w.run).encoder]
+        ),
+        code=code_digest("cpd.pretrain"),
+        experiment=lambda w: w.run.partition("@")[0],
+        seed=lambda w: seed(w.run),
+        folder=subpath(output.model, parent=True),
     shell:
         "{CPD} pretrain {params.experiment}"
         " --seed {params.seed}"

@@ -7,15 +7,13 @@ rule table:
         lambda w: cpd_tables.inputs(C, w.table),
     output:
         expand(f"{R}/tables/{{{{table}}}}.{{suffix}}", suffix=FORMATS),
+    log:
+        "logs/table/{table}.log",
     params:
         config=lambda w: digest(C.tables[w.table], C.corpus),
         code=code_digest("cpd.tables", "cpd.paper"),
-    log:
-        "logs/table/{table}.log",
     shell:
-        "{CPD} table {wildcards.table}"
-        " {CONFIG}"
-        " > {log} 2>&1"
+        "{CPD} table {wildcards.table}" " {CONFIG}" " > {log} 2>&1"
 
 
 rule tables:
@@ -31,12 +29,9 @@ rule report:
         [index(source) for source in C.sources],
     output:
         report(f"{R}/report.html", category="Report"),
-    params:
-        code=code_digest("cpd.report"),
     log:
         "logs/report.log",
+    params:
+        code=code_digest("cpd.report"),
     shell:
-        "{CPD} report"
-        " --output {output:q}"
-        " {CONFIG}"
-        " > {log} 2>&1"
+        "{CPD} report" " --output {output:q}" " {CONFIG}" " > {log} 2>&1"
