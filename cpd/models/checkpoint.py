@@ -17,6 +17,7 @@ from cpd.config import Encoder, Experiment
 from cpd.errors import CpdError
 from cpd.fileio import atomic_path, read_json, sha256_file, write_json
 from cpd.models.two_tower import TwoTower
+from cpd.video.transforms import to_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,20 +71,14 @@ class Embedder:
         Returns:
             emb_BD, unit rows; and res5_BF, the mean of res5 over time and space.
         """
-        from cpd.video.transforms import to_model
-
         emb_BD, res5_BF = self.model.embed_video(to_model(clip_BTHWC.to(self.device)))
         return emb_BD.float().cpu(), res5_BF.float().cpu()
 
     @torch.no_grad()
     def embed_sentences(self, sentences: list[str], *, batch: int = 256) -> Tensor:
         """Unit rows (N, D) of N sentences, `batch` at a time."""
-        parts = [self._embed_batch(sentences[start : start + batch]) for start in range(0, len(sentences), batch)]
-        return torch.cat(parts) if parts else torch.empty(0, self.exp.heads.dim)
-
-    def _embed_batch(self, sentences: list[str]) -> Tensor:
-        tokens = {name: value.to(self.device) for name, value in self.model.text.tokenize(sentences).items()}
-        return self.model.embed_text(self.model.text(**tokens)).float().cpu()
+        t_NE = self.model.text.encode(sentences, batch_size=batch)
+        return self.model.embed_text(t_NE.to(self.device)).float().cpu()
 
 
 def save_run(folder: str | Path, model: TwoTower, exp: Experiment, encoder: Encoder) -> None:

@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+from small_towers import SmallTextTower, write_encoder
+
+from cpd.config import Backbone, Encoder, Experiment, Heads, Objective
+from cpd.models import two_tower
+
+
+@pytest.fixture
+def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Encoder:
+    monkeypatch.setattr(two_tower, "TextTower", SmallTextTower)
+    return write_encoder(tmp_path / "encoders" / "small")
+
+
+@pytest.fixture
+def untrained() -> Experiment:
+    small = {"backbone": Backbone(depth=10, width=4), "heads": Heads(dim=8, hidden=10)}
+    return Experiment(objective=Objective(name="none"), **small)
