@@ -1,0 +1,123 @@
+"""Which features train a downstream set, and which test it.
+
+A dataset with `folds` takes both from one source split and tells them apart by the official list of the fold; one
+without takes its two splits, and its only split is called "test".
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from cpd.config import Config, Dataset
+from cpd.errors import CpdError
+from cpd.evaluate.factors import Factors, load_factors
+from cpd.evaluate.features import Features, features_path, load
+from cpd.evaluate.result import hash_inputs, model_path
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ONLY = "test"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """N items with labels: features by name ({"emb": (N, D), "res5": (N, F)}), class names, keys."""
+
+    features: dict[str, Tensor]
+    labels: list[str]
+    keys: list[str]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+def splits(dataset: Dataset) -> tuple[str, ...]:
+    """Names of a dataset's splits: its folds, or "test"."""
+    return tuple(map(str, dataset.folds)) or (ONLY,)
+
+
+def find_dataset(config: Config, name: str, *, split: str) -> Dataset:
+    """A dataset that can be measured on frozen features.
+
+    Raises:
+        CpdError: there is no such dataset or split, or it is for fine-tuning only.
+    """
+    if name not in config.datasets:
+        close = difflib.get_close_matches(name, config.datasets, n=1) or sorted(config.datasets)
+        raise CpdError(f"datasets has no {name!r}", hint=f"known: {', '.join(close)}")
+    dataset = config.datasets[name]
+    if dataset.fractions:
+        raise CpdError(f"dataset {name!r} has fractions: it is for `cpd finetune` alone", hint="name another dataset")
+    if split not in splits(dataset):
+        raise CpdError(f"dataset {name!r} has no split {split!r}", hint=f"its splits: {', '.join(splits(dataset))}")
+    return dataset
+
+
+def labelled(config: Config, run: str, *, dataset: str, split: str) -> tuple[Labelled, Labelled]:
+    """Training and test items of one split of a dataset.
+
+    Raises:
+        CpdError: features are missing or stale, an item has no label, or a side is empty.
+    """
+    spec = find_dataset(config, dataset, split=split)
+    parts = {name: load_split(config, run, source=spec.source, split=name) for name in {spec.train, spec.test}}
+    sides = []
+    for side, features in (("train", parts[spec.train]), ("test", parts[spec.test])):
+        rows = members(features, spec, split=split, side=side)
+        sides.append(_labelled(features, rows, where=f"{dataset}-{split} {side}"))
+    return sides[0], sides[1]
+
+
+def members(features: Features, dataset: Dataset, *, split: str, side: str) -> list[int]:
+    """Rows of one side ("train" or "test"): by the fold's official list where there are folds, else all."""
+    if not dataset.folds:
+        return list(range(len(features)))
+    return [row for row, folds in enumerate(features.folds) if folds.get(split) == side]
+
+
+def load_split(config: Config, run: str, *, source: str, split: str) -> Features:
+    """Features of a source's split, which must come from the run's weights as they are now.
+
+    Raises:
+        CpdError: they were extracted from other weights.
+    """
+    path = features_path(config, run, source=source, split=split)
+    features = load(path)
+    model = model_path(config, run)
+    if hash_inputs(model)[str(model)] not in features.provenance["inputs"].values():
+        raise CpdError(f"{path}: not made from {model} as it is now", hint="delete it and run `cpd features` again")
+    return features
+
+
+def inputs(config: Config, run: str, *, dataset: str, sides: tuple[str, ...] = ("train", "test")) -> dict[str, str]:
+    """SHA-256 of the run's weights and of the features a protocol reads."""
+    spec = config.datasets[dataset]
+    names = sorted({getattr(spec, side) for side in sides})
+    paths: list[Path] = [features_path(config, run, source=spec.source, split=name) for name in names]
+    return hash_inputs(model_path(config, run), *paths)
+
+
+def factors_of(config: Config, dataset: str) -> Factors | None:
+    """The factors of a dataset's classes, or None where its source names none."""
+    path = config.sources[config.datasets[dataset].source].factors
+    return load_factors(path) if path else None
+
+
+def _labelled(features: Features, rows: list[int], *, where: str) -> Labelled:
+    if not rows:
+        raise CpdError(f"{where}: no items", hint="see `cpd status`: did every id fail?")
+    nameless = [features.keys[row] for row in rows if not features.labels[row]]
+    if nameless:
+        raise CpdError(f"{where}: {len(nameless)} items without a label, as {nameless[:3]}", hint="mend the lists")
+    chosen = torch.tensor(rows)
+    return Labelled(
+        features={"emb": features.emb_ND[chosen], "res5": features.res5_NF[chosen]},
+        labels=[features.labels[row] for row in rows],
+        keys=[features.keys[row] for row in rows],
+    )

@@ -1,0 +1,65 @@
+"""k-nearest-neighbour classification on frozen features, by cosine (PAPER section 2; the paper does not name the vote).
+
+`majority` counts the k neighbours by class and breaks ties by the sum of their similarities; `weighted` sums
+exp(similarity / tau). Only classes among the neighbours can be predicted, in top-5 too. Which of several training
+items with the very same similarity is the k-th neighbour is left to `torch.topk`.
+
+Shapes: N training items, Q test items, D features, K classes, k neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import normalize
+
+from cpd.config import Knn
+from cpd.evaluate.factors import Factors, classification_scores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cpd.evaluate.datasets import Labelled
+
+CHUNK = 256
+
+
+def evaluate(train: Labelled, test: Labelled, settings: Knn, *, factors: Factors | None = None) -> dict[str, Any]:
+    """Scores of every feature: {"emb": {"top1", "top5", "chance", ...}, "res5": ...}, in percent."""
+    values = {}
+    for name, train_ND in train.features.items():
+        ranked = classify(train_ND, train.labels, test.features[name], settings)
+        values[name] = classification_scores(ranked, test.labels, factors)
+    return values
+
+
+def classify(train_ND: Tensor, labels: list[str], test_QD: Tensor, settings: Knn) -> list[list[str]]:
+    """Classes of each test item, best first: at most 5, and only those that have a neighbour."""
+    classes = sorted(set(labels))
+    number = {name: position for position, name in enumerate(classes)}
+    label_N = torch.tensor([number[label] for label in labels])
+    train_ND = normalize(train_ND.float(), dim=1)
+    ranked: list[list[str]] = []
+    for test_BD in normalize(test_QD.float(), dim=1).split(CHUNK):
+        sim_Bk, near_Bk = (test_BD @ train_ND.T).topk(min(settings.k, len(labels)), dim=1)
+        score_BK = _votes(sim_Bk.double(), label_N[near_Bk], settings, n_classes=len(classes))
+        ranked += _ranked(score_BK, classes)
+    return ranked
+
+
+def _votes(sim_Bk: Tensor, label_Bk: Tensor, settings: Knn, *, n_classes: int) -> Tensor:
+    """Score of every class, (B, K) float64; positive exactly where a class has a neighbour."""
+    if settings.vote == "weighted":
+        weight_Bk = torch.exp((sim_Bk - 1) / settings.tau)
+    else:
+        # one vote outweighs the sum of all similarities, which lies in [-k, k]
+        weight_Bk = 2 * sim_Bk.shape[1] + 1 + sim_Bk
+    empty_BK = torch.zeros(len(sim_Bk), n_classes, dtype=torch.float64)
+    return empty_BK.scatter_add(1, label_Bk, weight_Bk)
+
+
+def _ranked(score_BK: Tensor, classes: list[str]) -> list[list[str]]:
+    score_B5, best_B5 = score_BK.sort(dim=1, descending=True, stable=True)
+    rows = zip(score_B5[:, :5].tolist(), best_B5[:, :5].tolist(), strict=True)
+    return [[classes[c] for s, c in zip(scores, best, strict=True) if s > 0] for scores, best in rows]

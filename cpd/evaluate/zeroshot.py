@@ -1,0 +1,88 @@
+"""Zero-shot classification: the class whose name is nearest to the video, by cosine (PAPER section 2).
+
+Besides all classes, random subsets: each draw takes the same classes for every run, so that rows compare.
+Shapes: Q videos, K classes, D embedding.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from torch.nn.functional import normalize
+
+from cpd.config import ZeroShot
+from cpd.errors import CpdError
+from cpd.evaluate.factors import Factors, classification_scores, percent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def class_phrase(name: str) -> str:
+    """A class name as words: "BasketballDunk" -> "basketball dunk", "brush_hair" -> "brush hair"."""
+    return " ".join(_WORD_STARTS.sub(" ", name).replace("_", " ").split()).lower()
+
+
+def evaluate(
+    video_QD: Tensor,
+    labels: list[str],
+    class_KD: Tensor,
+    *,
+    classes: list[str],
+    settings: ZeroShot,
+    factors: Factors | None = None,
+) -> dict[str, Any]:
+    """Scores over all classes and over random subsets of them.
+
+    Args:
+        video_QD: embeddings of Q test videos.
+        labels: their classes.
+        class_KD: embeddings of the K class names.
+        classes: the K names.
+        settings: sizes of the subsets (those of K or more are skipped), and how many draws of each.
+        factors: as for `factor_scores`.
+
+    Returns:
+        {"classes": K, "all": {"top1", "top5", "chance", ...}, "20": {"top1", "std", "chance": {"top1"}}, ...}:
+        mean and sample standard deviation over the draws (0 for one draw), in percent.
+    """
+    sim_QK = normalize(video_QD.float(), dim=1) @ normalize(class_KD.float(), dim=1).T
+    best_QK = sim_QK.sort(dim=1, descending=True, stable=True).indices[:, :5].tolist()
+    ranked = [[classes[c] for c in best] for best in best_QK]
+    values: dict[str, Any] = {"classes": len(classes), "all": classification_scores(ranked, labels, factors)}
+    for size in settings.subsets:
+        if size < len(classes):
+            values[str(size)] = _subset_scores(sim_QK, labels, classes, size=size, draws=settings.draws)
+    return values
+
+
+def draw_classes(classes: list[str], *, size: int, draw: int) -> list[str]:
+    """The classes of one draw, sorted: they follow from names, size and draw alone."""
+    return sorted(random.Random(f"zeroshot/{size}/{draw}").sample(sorted(classes), size))
+
+
+def _subset_scores(sim_QK: Tensor, labels: list[str], classes: list[str], *, size: int, draws: int) -> dict[str, Any]:
+    scores = [
+        score
+        for draw in range(draws)
+        if (score := _draw_score(sim_QK, labels, classes, draw_classes(classes, size=size, draw=draw))) is not None
+    ]
+    if not scores:
+        raise CpdError(f"no test video belongs to any of {draws} draws of {size} classes", hint="see evaluate.zeroshot")
+    std = statistics.stdev(scores) if len(scores) > 1 else 0.0
+    return {"top1": statistics.fmean(scores), "std": std, "draws": len(scores), "chance": {"top1": 100.0 / size}}
+
+
+def _draw_score(sim_QK: Tensor, labels: list[str], classes: list[str], drawn: list[str]) -> float | None:
+    """top-1 among the drawn classes of the videos that belong to them; None where no video does."""
+    rows = [row for row, label in enumerate(labels) if label in set(drawn)]
+    if not rows:
+        return None
+    columns = [classes.index(name) for name in drawn]
+    best_R = sim_QK[rows][:, columns].argmax(dim=1).tolist()
+    return percent(drawn[best] == labels[row] for best, row in zip(best_R, rows, strict=True))
