@@ -1,0 +1,256 @@
+"""Batches of clips for training, and all test views of a video for evaluation.
+
+Every sample's augmentation is seeded by (seed, epoch, key), so that batches do not depend on the number of workers or
+ranks. A video that cannot be decoded is reported by key and left out; no other takes its place.
+
+B batch, T frames, H, W pixels, C = 3, V = clips * crops views of one video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from cpd.errors import CpdError
+from cpd.video import sample, transforms
+from cpd.video.decode import decode_frames
+from cpd.video.probe import VideoError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from cpd.config import FeatureViews, Views
+    from cpd.shards.read import SampleTable, VideoStore
+
+TIMEOUT = 300  # seconds; a worker that gives nothing for so long is hung
+
+
+class ClipBatch(NamedTuple):
+    """A batch: uint8 (B, T, H, W, 3), instance indices int64 (B,), their keys, and (key, reason) of what failed."""
+
+    clip_BTHWC: torch.Tensor
+    index_B: torch.Tensor
+    keys: list[str]
+    failed: list[tuple[str, str]]
+
+
+class ViewBatch(NamedTuple):
+    """All views of one video: uint8 (V, T, H, W, 3), clip by clip and crop by crop; V = 0 if `failed` is not empty."""
+
+    clips_VTHWC: torch.Tensor
+    instance: int
+    key: str
+    failed: list[tuple[str, str]]
+
+
+def epoch_batches(n: int, *, batch: int, seed: int, epoch: int, world: int) -> list[list[int]]:
+    """Global batches of an epoch: a permutation of 0..n-1, cut into pieces of `batch`.
+
+    A remainder that would leave a rank with fewer than two samples (BatchNorm needs two) joins the batch before.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(n).tolist()
+    batches = [order[first : first + batch] for first in range(0, n, batch)]
+    if len(batches) > 1 and len(batches[-1]) < 2 * world:
+        batches[-2:] = [batches[-2] + batches[-1]]
+    return batches
+
+
+def worker_count(asked: int | None, *, shards: int, world: int) -> int:
+    """Loader processes per rank: as asked, or one per core that this process may use (none on a single core).
+
+    Raises:
+        CpdError: there are fewer shards than ranks x workers.
+    """
+    if shards < world * max(asked or 0, 1):
+        raise CpdError(
+            f"{shards} shards cannot feed {world} ranks x {max(asked or 0, 1)} workers",
+            hint="lower train.workers or sources.*.chunk_size",
+        )
+    if asked is not None:
+        return asked
+    cores = len(os.sched_getaffinity(0))
+    return 0 if cores == 1 else min(max(cores // world, 1), shards // world)
+
+
+def clip_loader(
+    table: SampleTable,
+    *,
+    views: Views,
+    batches: list[list[int]],
+    seed: int,
+    epoch: int,
+    workers: int,
+    train: bool,
+) -> Iterator[ClipBatch]:
+    """Load these batches in order: augmented clips if `train`, else the centre clip and centre crop.
+
+    Args:
+        table: the samples.
+        views: how clips are sampled and augmented.
+        batches: instance indices; with several ranks, this rank's share of every global batch.
+        seed: with `epoch` and the key, of the augmentation.
+        epoch: from 0.
+        workers: loader processes; 0 loads in this one.
+        train: whether to augment.
+
+    Raises:
+        CpdError: a shard is gone, or a worker died or hung.
+    """
+    clips = _Clips(_Videos.of(table), views, seed=seed, epoch=epoch, train=train)
+    return _iterate(_loader(clips, workers, batch_sampler=batches, collate_fn=_collate), workers)
+
+
+def view_loader(
+    table: SampleTable, instances: Sequence[int], *, views: FeatureViews, workers: int
+) -> Iterator[ViewBatch]:
+    """Load all test views of each of these videos, in order, from one decode pass each.
+
+    Raises:
+        CpdError: `views.crops` is neither 1 nor 3; a shard is gone, or a worker died or hung.
+    """
+    if views.crops not in (1, 3):
+        raise CpdError(f"crops is {views.crops}", hint="give 1 (centre) or 3 (along the long side)")
+    loader = _loader(_Views(_Videos.of(table), views), workers, batch_size=None, sampler=list(instances))
+    return _iterate(loader, workers)
+
+
+@dataclass(frozen=True)
+class _Videos:
+    """What workers need of a table: little, since it is copied into each."""
+
+    store: VideoStore
+    keys: NDArray[np.bytes_]
+    frames_N: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, table: SampleTable) -> _Videos:
+        frames = np.array([row["frames"] for row in table.meta], np.int64)
+        return cls(table.store, np.array(table.keys, "S"), frames)
+
+    def key(self, instance: int) -> str:
+        return str(self.keys[instance].decode())
+
+
+class _Sample(NamedTuple):
+    clip_THWC: NDArray[np.uint8] | None
+    instance: int
+    key: str
+    reason: str
+
+
+class _Clips(Dataset[_Sample]):
+    def __init__(self, videos: _Videos, views: Views, *, seed: int, epoch: int, train: bool) -> None:
+        self.videos = videos
+        self.views = views
+        self.seed = seed
+        self.epoch = epoch
+        self.train = train
+
+    def __getitem__(self, index: int) -> _Sample:
+        key = self.videos.key(index)
+        try:
+            return _Sample(self._clip(index, key), index, key, "")
+        except VideoError as error:
+            return _Sample(None, index, key, error.reason)
+
+    def _clip(self, index: int, key: str) -> NDArray[np.uint8]:
+        views, n_frames = self.views, int(self.videos.frames_N[index])
+        video = self.videos.store.read(index)
+        if not self.train:
+            wanted = sample.test_indices(n_frames, 1, views.frames, views.stride)[0]
+            return transforms.centre_clip(decode_frames(video, wanted), views.size)
+        rng = sample_rng(self.seed, epoch=self.epoch, key=key)
+        wanted = sample.train_indices(n_frames, views, rng)
+        return transforms.train_clip(decode_frames(video, wanted), views, rng)
+
+
+class _Views(Dataset[ViewBatch]):
+    def __init__(self, videos: _Videos, views: FeatureViews) -> None:
+        self.videos = videos
+        self.views = views
+
+    def __getitem__(self, index: int) -> ViewBatch:
+        key = self.videos.key(index)
+        try:
+            return ViewBatch(torch.from_numpy(self._all_views(index)), index, key, [])
+        except VideoError as error:
+            size = self.views.size
+            empty = torch.empty((0, self.views.frames, size, size, 3), dtype=torch.uint8)
+            return ViewBatch(empty, index, key, [(key, error.reason)])
+
+    def _all_views(self, index: int) -> NDArray[np.uint8]:
+        views = self.views
+        clips = sample.test_indices(int(self.videos.frames_N[index]), views.clips, views.frames, views.stride)
+        wanted = sorted({frame for clip in clips for frame in clip})
+        place = {frame: number for number, frame in enumerate(wanted)}
+        frames = decode_frames(self.videos.store.read(index), wanted)
+        # Views overlap: each frame is cropped once, and then shared.
+        if views.crops == 3:
+            crops_KTHWC = transforms.three_crops(frames, views.size)
+        else:
+            crops_KTHWC = transforms.centre_clip(frames, views.size)[None]
+        order = [[place[frame] for frame in clip] for clip in clips]
+        return np.stack([crop_THWC[chosen] for chosen in order for crop_THWC in crops_KTHWC])
+
+
+def sample_rng(seed: int, *, epoch: int, key: str) -> np.random.Generator:
+    """The generator of one sample's augmentation in one epoch."""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{key}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def _collate(samples: list[_Sample]) -> ClipBatch:
+    good = [item for item in samples if item.clip_THWC is not None]
+    clips = [torch.from_numpy(item.clip_THWC) for item in good]
+    return ClipBatch(
+        clip_BTHWC=torch.stack(clips) if clips else torch.empty((0, 0, 0, 0, 3), dtype=torch.uint8),
+        index_B=torch.tensor([item.instance for item in good], dtype=torch.int64),
+        keys=[item.key for item in good],
+        failed=[(item.key, item.reason) for item in samples if item.clip_THWC is None],
+    )
+
+
+def _loader(dataset: Dataset[Any], workers: int, **options: Any) -> DataLoader[Any]:
+    return DataLoader(
+        dataset,
+        num_workers=workers,
+        worker_init_fn=_start_worker,
+        generator=torch.Generator(),  # of its own: loading must not move the training's random state
+        multiprocessing_context=_context() if workers else None,
+        timeout=TIMEOUT if workers else 0,
+        pin_memory=torch.cuda.is_available(),
+        **options,
+    )
+
+
+def _context() -> str:
+    """`fork` where there is one: workers begin at once; elsewhere the platform's own way."""
+    return "fork" if "fork" in multiprocessing.get_all_start_methods() else multiprocessing.get_start_method()
+
+
+def _start_worker(worker: int) -> None:
+    cv2.setNumThreads(0)
+
+
+def _iterate(loader: DataLoader[Any], workers: int) -> Iterator[Any]:
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as error:
+            if workers and "DataLoader" in str(error):
+                raise CpdError(f"a loader process died or hung: {error}", hint="lower train.workers") from error
+            raise
+        yield batch
