@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import torch
 from tqdm import tqdm
@@ -28,6 +28,7 @@ from cpd.engine.task import Agreed, M, Plan, Score, Stateful, StepResult, Task, 
 from cpd.errors import CpdError
 from cpd.fileio import write_json
 
+T = TypeVar("T")
 MAX_FAILED_SHARE = 0.01
 MIN_FAILED = 5
 MAX_SKIPPED_IN_A_ROW = 25
@@ -82,9 +83,8 @@ class _Run(Generic[M]):
     def epoch(self, bar: tqdm[Any]) -> None:
         """The rest of this epoch, its validation and its checkpoint."""
         self._enter_stage()
-        with undisturbed():
-            steps = self.task.epoch(self.progress.epoch, self.progress.batch)
-        for micros in steps:
+        steps = self.task.epoch(self.progress.epoch, self.progress.batch)
+        while (micros := fetch(steps)) is not None:
             self._step(micros, bar)
         if self.progress.batch != self.plan.steps:
             raise CpdError(f"epoch {self.progress.epoch}: {self.progress.batch} steps, not {self.plan.steps}")
@@ -118,8 +118,7 @@ class _Run(Generic[M]):
         waited = 0.0
         while True:
             asked = time.monotonic()
-            with undisturbed():
-                micro = next(micros, None)
+            micro = fetch(micros)
             waited += time.monotonic() - asked
             if micro is None:
                 return results, waited
@@ -282,6 +281,12 @@ class _Run(Generic[M]):
             state = {"progress": self.progress.state(), "parts": parts, "rng": rng, "log_length": tools.log.length()}
             tools.checkpoints.save(self.progress.step, state)
         self.saved_at = time.monotonic()
+
+
+def fetch(items: Iterator[T]) -> T | None:
+    """The next item, or None at the end; a loader may draw random numbers, but not the run's."""
+    with undisturbed():
+        return next(items, None)
 
 
 @contextmanager
