@@ -135,7 +135,7 @@ _TWO_LETTERS = re.compile(r"[A-Za-z]{2}")
 # lower case only: "Mr.De Niro" lacks a blank.
 _ADDRESS = regex.compile(
     r"(?i:(?:https?|ftp)://|www\.)[!-~--[|<>\"()\[\]{}]]*+"
-    r"|(?<![A-Za-z0-9]|[A-Za-z0-9]\.)(?:[A-Za-z0-9_+%-]++@)?+(?:[A-Za-z0-9]++\.)+"
+    r"|(?<![A-Za-z0-9]|[A-Za-z0-9]\.)(?:[A-Za-z0-9_+%-]{1,64}+@)?+(?:[A-Za-z0-9]++\.){1,8}"
     r"(?:(?i:com|net|org|edu|gov|info|biz|tv|io)(?:\.[a-z]{2})?|co\.[a-z]{2}|de|fr|nl|eu|ru|ca|ly|gg|fm"
     r"|(?<=youtu\.)be(?=/)|(?<=goo\.)gl(?=/)|(?<=fb\.)me(?=/)|(?<=t\.)co(?=/))"
     r"(?![A-Za-z0-9])(?:/[!-~--[|<>\"()\[\]{}]]*+)?+(?:'s\b)?+",
