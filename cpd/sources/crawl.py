@@ -119,13 +119,9 @@ class _Job:
         with ExitStack() as stack:
             url_of = self._open_site(stack)
             _check_online(url_of(pairs[0]), self.crawl)
-            fetcher = stack.enter_context(
-                Fetcher(
-                    self.crawl,
-                    work=self.store.work(chunk),
-                    loopback=urlsplit(url_of(pairs[0])).hostname == _LOOPBACK,
-                )
-            )
+            work = stack.enter_context(self.store.work(chunk))
+            loopback = urlsplit(url_of(pairs[0])).hostname == _LOOPBACK
+            fetcher = stack.enter_context(Fetcher(self.crawl, work=work, loopback=loopback))
             for pair in tqdm(pairs, desc=f"{self.name}: crawling", unit="id", disable=None):
                 row = rows[pair.id] = self._fetch(pair, url_of(pair), fetcher)
                 unanswered = [*unanswered, pair.id] if row.status == "network" else []

@@ -32,7 +32,9 @@ class Failure(Exception):
 
 
 _BY_HTTP_STATUS = {401: "private", 403: "private", 404: "gone", 410: "gone", 429: "blocked", 451: "region"}
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_SHORT = r"\d+ bytes read, \d+ more expected|downloaded \d+ bytes, expected \d+ bytes"
 
 # Order matters: "Video unavailable. The uploader has not made this video available in your country" is a region.
 _BY_WORDS = (
@@ -48,9 +50,9 @@ _BY_WORDS = (
         "private",
         r"private video|video is private|join this channel|members.only|requires payment|log ?in (is )?required",
     ),
-    ("gone", r"removed|terminated|copyright|no longer available|deleted|does(n.t| not) exist|account.* closed"),
+    ("gone", r"removed|terminated|copyright|no longer available|deleted|account.* closed"),
     ("gone", r"^video unavailable\.?$|video is unavailable$|this video is no longer"),
-    ("not_video", r"unsupported url|no suitable extractor|no video formats found"),
+    ("not_video", r"unsupported url|no suitable extractor"),
 )
 
 
@@ -65,8 +67,8 @@ def classify(error: BaseException) -> Failure:
             return Failure("region", reason)
         if type(cause).__name__ == "UnsupportedError":
             return Failure("not_video", "the page holds no video")
-        if type(cause).__name__ in ("ContentTooShortError", "IncompleteRead"):
-            return Failure("corrupt", f"truncated: {reason}", transient=True)
+    if short := re.search(_SHORT, reason, re.IGNORECASE):
+        return Failure("corrupt", f"truncated: {short[0]}", transient=True)
     return _by_http_status(causes, reason) or _by_words(reason) or Failure("network", reason, transient=True)
 
 
@@ -94,9 +96,9 @@ def _by_http_status(causes: list[BaseException], reason: str) -> Failure | None:
         if type(cause).__name__ == "HTTPError":
             code = getattr(cause, "status", 0)
             host = urlsplit(getattr(getattr(cause, "response", None), "url", "")).hostname or ""
-            if code == 403 and host.endswith("googlevideo.com"):
-                return Failure("network", reason, transient=True)  # an expired media address, not the video's state
-            if code in _BY_HTTP_STATUS:
+            # YouTube tells a video's state in words; its 403 and 404 are expired addresses and changed interfaces
+            is_state = code == 429 or not host.endswith(("youtube.com", "googlevideo.com"))
+            if is_state and code in _BY_HTTP_STATUS:
                 return Failure(_BY_HTTP_STATUS[code], f"HTTP {code}")
             return Failure("network", f"HTTP {code}", transient=True)
     return None
@@ -113,7 +115,7 @@ def _reason(causes: list[BaseException]) -> str:
     """One line of the innermost message that says something, without addresses, colours and advice."""
     texts = [getattr(cause, "orig_msg", None) or str(cause) for cause in causes]
     text = next((text for text in texts[1:] if text), texts[0])
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text).removeprefix("ERROR: ")
+    text = re.sub(r"\x1b\[[0-9;]*m|^ERROR: |^\[download\] Got error: ", "", text)
     text = re.sub(r"\S+://\S+", "(address)", text)
     text = re.split(r"; please report this issue|\. Use --cookies", text)[0]
     return " ".join(text.split())[:300] or type(causes[0]).__name__

@@ -55,12 +55,18 @@ class Fetcher:
     """
 
     def __init__(self, crawl: Crawl, *, work: Path, loopback: bool) -> None:
+        import imageio_ffmpeg
         import yt_dlp
+        from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 
+        # Sections ask this variable, not the option, whether there is an ffmpeg.
+        FFmpegPostProcessor._ffmpeg_location.set(imageio_ffmpeg.get_ffmpeg_exe())
         self.crawl = crawl
         self.work = work
         self.loopback = loopback
-        self._ydl = yt_dlp.YoutubeDL(_options(crawl, work=work, loopback=loopback, hook=self._watch_size))
+        self._known = (yt_dlp.utils.YoutubeDLError, OSError)
+        self._ydl = yt_dlp.YoutubeDL(_options(crawl, loopback=loopback, hook=self._watch_size))
+        self._ydl.prepare_filename = self._file_name  # no template: it would expand % and $ of the folder's name
 
     def __enter__(self) -> Fetcher:
         return self
@@ -83,6 +89,7 @@ class Fetcher:
             Failure: why there is nothing.
             CpdError: the disk is full (exit code 75).
         """
+        self._clear(name)
         try:
             return self._fetch(url, name=name, start=start, end=end)
         except Failure:
@@ -90,6 +97,8 @@ class Fetcher:
         except Exception as error:
             if is_disk_full(error):
                 raise CpdError(f"{self.work}: the disk is full", hint="free some", exit_code=EX_TEMPFAIL) from error
+            if not isinstance(error, self._known):
+                log.warning("%s: unexpected %s", name, type(error).__name__, exc_info=True)
             raise classify(error) from error
 
     def _fetch(self, url: str, *, name: str, start: float, end: float | None) -> Fetched:
@@ -100,6 +109,14 @@ class Fetcher:
         file = self._downloaded(name)
         check_container(file, seconds=_expected_seconds(section, info.get("duration")))
         return Fetched(title=title_of(info), file=file, section=section)
+
+    def _file_name(self, info: dict[str, Any], *_: Any, **__: Any) -> str:
+        return str(self.work / f"{info.get('cpd_name', 'none')}.{info.get('ext', 'unknown')}")
+
+    def _clear(self, name: str) -> None:
+        """What an attempt before left must not pass for this one's download."""
+        for path in self.work.glob(f"{name}.*"):
+            path.unlink()
 
     def _check_info(self, info: dict[str, Any], *, start: float) -> None:
         if info.get("is_live") or info.get("live_status") in ("is_live", "is_upcoming"):
@@ -171,19 +188,14 @@ def _section(info: dict[str, Any], _: Any) -> list[dict[str, float]]:
     return [{"start_time": section[0], "end_time": section[1]}] if section else [{}]
 
 
-def _options(crawl: Crawl, *, work: Path, loopback: bool, hook: Any) -> dict[str, Any]:
-    import imageio_ffmpeg
-
+def _options(crawl: Crawl, *, loopback: bool, hook: Any) -> dict[str, Any]:
     return {
         "allowed_extractors": ["^generic$" if loopback else "^youtube$"],
         "noplaylist": True,
-        "paths": {"home": str(work)},
-        "outtmpl": {"default": "%(cpd_name)s.%(ext)s"},
         "format": _format(crawl.max_height),
         "format_sort": ["vcodec:h264", "res"],
         "download_ranges": _section,
         "force_keyframes_at_cuts": True,
-        "ffmpeg_location": imageio_ffmpeg.get_ffmpeg_exe(),
         "external_downloader_args": {"ffmpeg_i": ["-rw_timeout", str(int(crawl.timeout * 1e6))]},
         "progress_hooks": [hook],
         "socket_timeout": crawl.timeout,

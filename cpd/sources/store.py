@@ -9,12 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from cpd.fileio import fsync, sha256_file, write_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,12 +48,16 @@ class Store:
 
     folder: Path
 
-    def work(self, chunk: str) -> Path:
+    @contextmanager
+    def work(self, chunk: str) -> Iterator[Path]:
         """An empty work folder on the same file system; what a killed run left there is swept."""
         folder = self.folder / "media" / f".tmp.{chunk}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        return folder
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
     def path(self, record: Record, *, key: str) -> Path:
         """Where the media of a record is."""

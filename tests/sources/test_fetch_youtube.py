@@ -1,0 +1,148 @@
+"""The real YouTube extractor against a stub of YouTube; media come from loopback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+from scripted_site import ScriptedSite
+from youtube_stub import StubYoutube, Video, stub_youtube
+
+from cpd.config import Crawl
+from cpd.errors import CpdError
+from cpd.sources.failures import Failure
+from cpd.sources.fetch import Fetched, Fetcher
+
+ID = "-AbCdEfGh12"
+URL = "https://www.youtube.com/watch?v={}"
+
+
+@pytest.fixture
+def youtube() -> Iterator[StubYoutube]:
+    with stub_youtube(StubYoutube()) as stub:
+        yield stub
+
+
+def fetch(folder: Path, url: str = URL.format(ID), *, start: float = 0.0, end: float | None = None, **crawl) -> Fetched:
+    work = folder / "a %d $HOME work"
+    work.mkdir(exist_ok=True)
+    with Fetcher(Crawl(**crawl), work=work, loopback=False) as fetcher:
+        return fetcher.fetch(url, name="key", start=start, end=end)
+
+
+def test_title_and_media(tmp_path, youtube: StubYoutube, scripted_site: ScriptedSite):
+    title = "Guy \U0001f389 \"JUMPS\" & 'laughs' | \ud83d caf\u00e9"
+    youtube.videos[ID] = Video(title=title, media=f"http://127.0.0.1:{scripted_site.port}/media/x.mp4")
+    got = fetch(tmp_path, sections=False)
+    assert got.title == title.replace("\ud83d", "\ufffd")
+    assert got.section is None
+    assert got.file.read_bytes() == scripted_site.video
+    assert got.file.name == "key.mp4"
+
+
+def test_a_section_is_cut_where_it_was_asked_for(tmp_path, youtube, scripted_site):
+    youtube.videos[ID] = Video(seconds=2, media=f"http://127.0.0.1:{scripted_site.port}/media/x.mp4")
+    got = fetch(tmp_path, start=0.7, end=1.5)
+    assert got.section == (0.7, 1.5)
+    with av.open(str(got.file)) as container:
+        assert sum(1 for _ in container.decode(video=0)) in (8, 9)
+
+
+@pytest.mark.parametrize(
+    ("video", "status"),
+    [
+        (Video(status="LOGIN_REQUIRED", reason="Private video"), "private"),
+        (
+            Video(status="ERROR", reason="Video unavailable", subreason="This video has been removed by the uploader"),
+            "gone",
+        ),
+        (
+            Video(
+                status="ERROR",
+                reason="Video unavailable",
+                subreason="This video is no longer available because the YouTube account associated with this video "
+                "has been terminated.",
+            ),
+            "gone",
+        ),
+        (
+            Video(
+                status="UNPLAYABLE",
+                reason="Video unavailable",
+                subreason="This video contains content from X, who has blocked it on copyright grounds",
+            ),
+            "gone",
+        ),
+        (Video(status="ERROR", reason="Video unavailable"), "gone"),
+        (Video(status="LOGIN_REQUIRED", reason="Sign in to confirm your age"), "age"),
+        (
+            Video(
+                status="UNPLAYABLE",
+                reason="Video unavailable",
+                subreason="The uploader has not made this video available in your country",
+                countries=("DE", "FR"),
+            ),
+            "region",
+        ),
+        (Video(status="UNPLAYABLE", reason="Join this channel to get access to members-only content"), "private"),
+        (Video(status="LIVE_STREAM_OFFLINE", reason="This live event will begin in 3 hours.", live=True), "live"),
+        (Video(status="LOGIN_REQUIRED", reason="Sign in to confirm you\u2019re not a bot"), "blocked"),
+        (
+            Video(
+                status="ERROR",
+                reason="This content isn\u2019t available, try again later.",
+            ),
+            "blocked",
+        ),
+        (Video(seconds=5000, media="http://127.0.0.1:1/x.mp4"), "too_long"),
+        (Video(is_reset=True), "network"),
+        (Video(media=""), "network"),
+        (Video(media="http://127.0.0.1:1/x.mp4"), "network"),
+        (Video(status="ERROR", reason="Something nobody has seen"), "network"),
+    ],
+)
+def test_what_youtube_may_say(tmp_path, youtube, video, status):
+    youtube.videos[ID] = video
+    with pytest.raises(Failure) as error:
+        fetch(tmp_path)
+    assert (error.value.status, error.value.transient) == (status, status == "network")
+    assert "://" not in error.value.reason
+    assert error.value.reason
+
+
+def test_a_clip_after_the_end_is_a_bad_interval(tmp_path, youtube):
+    youtube.videos[ID] = Video(seconds=40, media="http://127.0.0.1:1/x.mp4")
+    with pytest.raises(Failure) as error:
+        fetch(tmp_path, start=50, end=60)
+    assert error.value.status == "bad_interval"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://www.youtube.com/playlist?list=PL0123456789",
+        "https://www.youtube.com/watch?v=-AbCdEfGh12&list=PL0123456789",
+        "https://vimeo.com/1234",
+        "http://169.254.169.254/latest/meta-data",
+        "file:///etc/passwd",
+        "ytsearch:cats",
+        "data:text/html,x",
+    ],
+)
+def test_nothing_but_a_youtube_video_is_asked_for(tmp_path, youtube, url):
+    with pytest.raises(Failure):
+        fetch(tmp_path, url)
+    assert youtube.requests == []
+
+
+def test_the_cookie_file_is_read_and_not_rewritten(tmp_path, youtube, scripted_site):
+    youtube.videos[ID] = Video(media=f"http://127.0.0.1:{scripted_site.port}/media/x.mp4")
+    cookies = tmp_path / "cookies.txt"
+    cookies.write_text("# Netscape HTTP Cookie File\n.youtube.com\tTRUE\t/\tTRUE\t0\tSID\tsecret\n")
+    before = cookies.read_bytes()
+    fetch(tmp_path, sections=False, cookies=str(cookies))
+    assert cookies.read_bytes() == before
+    with pytest.raises(CpdError, match=r"crawl\.cookies: .*no\.txt: No such file"):
+        fetch(tmp_path, cookies=str(tmp_path / "no.txt"))
