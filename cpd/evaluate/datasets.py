@@ -74,6 +74,32 @@ def labelled(config: Config, run: str, *, dataset: str, split: str) -> tuple[Lab
     return sides[0], sides[1]
 
 
+def test_items(config: Config, run: str, *, dataset: str, split: str) -> tuple[Labelled, list[str]]:
+    """Test items of one split, and the names of all classes of the split's source.
+
+    Raises:
+        CpdError: as `labelled`.
+    """
+    spec = find_dataset(config, dataset, split=split)
+    features = load_split(config, run, source=spec.source, split=spec.test)
+    rows = members(features, spec, split=split, side="test")
+    return _labelled(features, rows, where=f"{dataset}-{split} test"), sorted(set(features.labels) - {""})
+
+
+def pairs(config: Config, run: str, *, dataset: str, split: str, n: int) -> tuple[Tensor, Tensor]:
+    """video_ND and text_ND of the first `n` test pairs, in the order of the shards.
+
+    Raises:
+        CpdError: the source has no titles, or no pair is left.
+    """
+    spec = find_dataset(config, dataset, split=split)
+    features = load_split(config, run, source=spec.source, split=spec.test)
+    if len(features.text_ND) != len(features):
+        raise CpdError(f"source {spec.source!r} has no titles (text: false)", hint="retrieval needs pairs")
+    rows = torch.tensor(members(features, spec, split=split, side="test")[:n], dtype=torch.int64)
+    return features.emb_ND[rows], features.text_ND[rows]
+
+
 def members(features: Features, dataset: Dataset, *, split: str, side: str) -> list[int]:
     """Rows of one side ("train" or "test"): by the fold's official list where there are folds, else all."""
     if not dataset.folds:

@@ -64,7 +64,8 @@ def factor_scores(predicted: Sequence[str], truth: Sequence[str], factors: Facto
             f"{len(predicted)} predictions for {len(truth)} items", hint="one prediction an item, at least 1"
         )
     names = sorted(factors[truth[0]])
-    right = {name: percent(factors[p][name] == factors[t][name] for p, t in zip(predicted, truth)) for name in names}
+    pairs = list(zip(predicted, truth, strict=True))
+    right = {name: percent(factors[p][name] == factors[t][name] for p, t in pairs) for name in names}
     return right | {"chance": {name: commonest_share([factors[t][name] for t in truth]) for name in names}}
 
 

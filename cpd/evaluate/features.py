@@ -6,6 +6,7 @@ Shapes: N videos, V views of one video, T frames, H, W, C=3, D embedding, F res5
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-from cpd.config import Config
+from cpd.config import Config, Experiment
 from cpd.digest import code_digest
 from cpd.errors import CpdError
 from cpd.evaluate.result import hash_inputs, model_path, versions
@@ -114,7 +115,7 @@ def save(path: str | Path, features: Features) -> None:
         CpdError: a value is not finite.
     """
     _require_finite(path, features)
-    arrays = {
+    arrays: dict[str, Any] = {
         "emb": features.emb_ND.numpy(),
         "res5": features.res5_NF.numpy(),
         "text_emb": features.text_ND.numpy(),
@@ -150,7 +151,7 @@ def _embed_all(
     """Instances that could be decoded, their emb_ND and res5_NF, and the (key, reason) of the others."""
     from cpd.shards.loader import view_loader
 
-    views = view_loader(table, range(len(table)), views=config.evaluate.features, workers=_workers(config))
+    views = view_loader(table, range(len(table)), views=config.evaluate.features, workers=_workers(embedder.exp))
     expected = config.evaluate.features.clips * config.evaluate.features.crops
     failed: list[tuple[str, str]] = []
     instances: list[int] = []
@@ -164,19 +165,17 @@ def _embed_all(
     return instances, torch.cat([emb for emb, _ in parts]), torch.cat([res5 for _, res5 in parts]), failed
 
 
-def _workers(config: Config) -> int:
-    """Loader processes: what the defaults say, else one a core."""
-    import os
-
-    asked = config.evaluate.finetune.workers
-    return asked if asked is not None else len(os.sched_getaffinity(0))
+def _workers(exp: Experiment) -> int:
+    """Loader processes: as the experiment asks, else one a core (none on a single core)."""
+    cores = len(os.sched_getaffinity(0))
+    return exp.train.workers if exp.train.workers is not None else cores * (cores > 1)
 
 
 def _counted(batches: Iterable[ViewBatch], failed: list[tuple[str, str]]) -> Iterator[ViewBatch]:
     """Pass on what was decoded; list what was not in `failed`."""
     for batch in batches:
         if batch.failed:
-            failed.append((batch.key, str(batch.failed)))
+            failed += batch.failed
         else:
             yield batch
 
@@ -206,8 +205,8 @@ def _embed_group(embedder: Embedder, group: list[ViewBatch]) -> tuple[Tensor, Te
     """Mean over the views of each video: emb_BD (normalised after averaging) and res5_BF."""
     emb_XD, res5_XF = embedder.embed_clips(torch.cat([batch.clips_VTHWC for batch in group]))
     sizes = [len(batch.clips_VTHWC) for batch in group]
-    emb_BD = torch.stack([part_VD.mean(dim=0) for part_VD in emb_XD.split(sizes)])
-    return normalize(emb_BD, dim=1), torch.stack([part_VF.mean(dim=0) for part_VF in res5_XF.split(sizes)])
+    emb_BD = torch.stack([part_VD.mean(dim=0) for part_VD in torch.split(emb_XD, sizes)])
+    return normalize(emb_BD, dim=1), torch.stack([part_VF.mean(dim=0) for part_VF in torch.split(res5_XF, sizes)])
 
 
 def _provenance(config: Config, run: str, *, source: str, split: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def classify(train_ND: Tensor, labels: list[str], test_QD: Tensor, settings: Knn
     label_N = torch.tensor([number[label] for label in labels])
     train_ND = normalize(train_ND.float(), dim=1)
     ranked: list[list[str]] = []
-    for test_BD in normalize(test_QD.float(), dim=1).split(CHUNK):
+    for test_BD in torch.split(normalize(test_QD.float(), dim=1), CHUNK):
         sim_Bk, near_Bk = (test_BD @ train_ND.T).topk(min(settings.k, len(labels)), dim=1)
         score_BK = _votes(sim_Bk.double(), label_N[near_Bk], settings, n_classes=len(classes))
         ranked += _ranked(score_BK, classes)

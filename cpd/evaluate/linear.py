@@ -49,7 +49,7 @@ def classify(
     label_N = torch.tensor([number[label] for label in labels], device=device)
     probe = train_probe(train_ND.float().to(device), label_N, settings, n_classes=len(classes), seed=seed, name=name)
     with torch.inference_mode():
-        logit_QK = torch.cat([probe(part_BD.float().to(device)).cpu() for part_BD in test_QD.split(4096)])
+        logit_QK = torch.cat([probe(part_BD.float().to(device)).cpu() for part_BD in torch.split(test_QD, 4096)])
     best_Q5 = logit_QK.sort(dim=1, descending=True, stable=True).indices[:, :5]
     return [[classes[c] for c in best] for best in best_Q5.tolist()]
 
@@ -70,7 +70,7 @@ def train_probe(
         for index_B in batches(len(label_N), settings.batch, generator=order):
             loss = cross_entropy(probe(train_ND[index_B]), label_N[index_B])
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
         schedule.step()
         bar.set_postfix(loss=f"{loss.item():.3f}")
@@ -79,7 +79,7 @@ def train_probe(
 
 def batches(n: int, size: int, *, generator: torch.Generator) -> list[Tensor]:
     """A permutation of 0..n-1 cut into batches; a last batch of one joins the one before (batch statistics need 2)."""
-    parts = list(torch.randperm(n, generator=generator).split(size))
+    parts = list(torch.split(torch.randperm(n, generator=generator), size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]
     return parts

@@ -51,7 +51,7 @@ def ranks(query_ND: Tensor, gallery_ND: Tensor) -> list[int]:
     """Rank of row i of the gallery for query i: the number of rows that are at least as similar, itself included."""
     found: list[int] = []
     own_N = (query_ND * gallery_ND).sum(dim=1)
-    for query_BD, own_B in zip(query_ND.split(1024), own_N.split(1024), strict=True):
+    for query_BD, own_B in zip(torch.split(query_ND, 1024), torch.split(own_N, 1024), strict=True):
         found += (query_BD @ gallery_ND.T >= own_B[:, None] - TIE).sum(dim=1).tolist()
     return found
 

@@ -1,1 +1,5 @@
-"""Result files to tables."""
+"""Tables from result files alone, beside the paper's numbers. Light: no torch, no pandas, the Snakefile parses it."""
+
+from cpd.tables.cells import Cell, build, check, check_names, error_of, inputs
+
+__all__ = ["Cell", "build", "check", "check_names", "error_of", "inputs"]

@@ -1,0 +1,35 @@
+"""Examples:
+  cpd knn --run cpd-r34 --dataset kinetics
+  cpd knn --run cpd-r34 --dataset ucf101 --split 1 --configfile config.yaml config.demo.yaml
+
+Needs the run's features (`cpd features`); writes R/eval/RUN/knn/DATASET-SPLIT.json.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from cpd.commands._protocol import add_arguments, finish
+from cpd.config import load_config
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Classify the test items by their neighbours among the training items."""
+    from cpd.evaluate import datasets, knn
+
+    started = time.monotonic()
+    config = load_config(*args.configfile)
+    train, test = datasets.labelled(config, args.run, dataset=args.dataset, split=args.split)
+    factors = datasets.factors_of(config, args.dataset)
+    values = knn.evaluate(train, test, config.evaluate.knn, factors=factors)
+    inputs = datasets.inputs(config, args.run, dataset=args.dataset)
+    return finish(config, args, protocol="knn", values=values, n=len(test), inputs=inputs, started=started)

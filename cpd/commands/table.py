@@ -1,0 +1,65 @@
+"""Examples:
+  cpd table table1
+  cpd table table4 table7 --configfile config.yaml config.demo.yaml
+  cpd table --check --configfile config.yaml config.demo.yaml
+
+Builds tables from result files alone and writes R/tables/TABLE.{csv,md,tex,html,json}. `--check` writes nothing: it
+fails unless every cell that can be measured has a value whose files are there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cpd.cli import add_config_argument
+from cpd.config import Config, load_config
+from cpd.errors import CpdError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument("tables", nargs="*", metavar="TABLE", help="names of tables in the config (default: all)")
+    parser.add_argument("--check", action="store_true", help="check that every measurable cell has a value")
+    add_config_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write tables, or check all."""
+    config = load_config(*args.configfile)
+    if args.check:
+        return _check(config)
+    for name in args.tables or config.tables:
+        print(_write(config, name))
+    return 0
+
+
+def _check(config: Config) -> int:
+    from cpd import tables
+
+    problems = tables.check(config)
+    if problems:
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise CpdError(f"{len(problems)} cells cannot be filled:\n{listed}", hint="run snakemake", exit_code=1)
+    print(f"ok: every measurable cell of {len(config.tables)} tables has a value")
+    return 0
+
+
+def _write(config: Config, name: str) -> str:
+    """Write one table in every format; returns it as Markdown."""
+    import msgspec
+
+    from cpd import fileio, tables
+    from cpd.tables import render
+
+    cells = tables.build(config, name)
+    title = config.tables[name].title
+    base = Path(config.results) / "tables"
+    fileio.write_json(base / f"{name}.json", [msgspec.to_builtins(cell) for cell in cells])
+    fileio.write_text(base / f"{name}.csv", render.to_csv(cells))
+    for suffix, render_as in (("md", render.to_md), ("tex", render.to_tex), ("html", render.to_html)):
+        fileio.write_text(base / f"{name}.{suffix}", render_as(cells, title=title))
+    return render.to_md(cells, title=title)
