@@ -38,8 +38,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def media_key(source: str, identity: str) -> str:
-    """Name of an id in the store: hex SHA-256 of `source/id` (safe where file names ignore case)."""
-    return hashlib.sha256(f"{source}/{identity}".encode("utf-8", errors="replace")).hexdigest()
+    """Name of an id in the store: 20 hex digits of the SHA-256 of `source/id` (safe where names ignore case)."""
+    return hashlib.sha256(f"{source}/{identity}".encode(errors="surrogatepass")).hexdigest()[:20]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import pytest
 from scripted_site import kinetics_config, make_config, make_video
 
@@ -20,7 +21,7 @@ from cpd.fileio import read_jsonl, sha256_file
 from cpd.sources import crawl as crawl_module
 from cpd.sources.crawl import crawl_chunk, crawl_path, ledger_path
 from cpd.sources.ledger import read_ledger
-from cpd.sources.plan import write_plan
+from cpd.sources.plan import plan_path, write_plan
 
 CHUNK = "train-0000"
 
@@ -333,6 +334,27 @@ def test_status_at_every_stage(tmp_path, scripted_site, capsys):
     assert whole["bytes"] == 2 * len(scripted_site.video)
     assert main(command) == 0
     assert "gone 1" in capsys.readouterr().out
+
+
+def test_the_site_of_a_source_is_served_while_its_chunk_is_crawled(tmp_path, tiny_video):
+    (tmp_path / "site" / "media").mkdir(parents=True)
+    (tmp_path / "site" / "media" / "x.mp4").write_bytes(tiny_video.read_bytes())
+    title = "Tom & Jerry's \u201cBIG\u201d <b>Jump</b> \U0001f389 &amp; \u65e5\u672c"
+    fine = {"status": 200, "title": title, "seconds": 2, "media": "x.mp4"}
+    pages = {
+        vid(1): fine,
+        vid(2): fine | {"status": 404},
+        vid(3): fine | {"status": 403},
+        vid(4): fine | {"seconds": 99},
+    }
+    (tmp_path / "site" / "pages.json").write_text(json.dumps(pages))
+    config = kinetics_config(tmp_path, list(pages), url="http://127.0.0.1:{port}/watch/{id}", max_duration=30.0)
+    source = msgspec.structs.replace(config.sources["k"], site=str(tmp_path / "site"))
+    config = msgspec.structs.replace(config, sources={"k": source})
+    rows = crawl(config)
+    assert [row["status"] for row in rows.values()] == ["ok", "gone", "private", "too_long"]
+    assert rows[vid(1)]["title"] == title
+    assert "{port}" in plan_path(config, "k", CHUNK).read_text()  # a port in the plan would change with every run
 
 
 def test_a_container_that_is_too_short_is_told(tmp_path):
