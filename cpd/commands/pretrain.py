@@ -1,0 +1,47 @@
+"""Examples:
+
+  cpd pretrain cpd-clean --seed 0 --configfile config.demo.yaml
+  cpd pretrain cpd-r34 --gpus 8
+  torchrun --standalone --nproc-per-node=2 -m cpd pretrain cpd-r34
+
+Stopped by SIGTERM or SIGUSR1 it saves, and exits with 85; the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from cpd.cli import add_config_argument
+from cpd.config import load_config
+from cpd.engine.launch import add_gpus_argument, launched, torchrun
+from cpd.engine.signals import watching
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Options of `cpd pretrain`."""
+    parser.add_argument("experiment", help="key of `experiments` in the config")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, banks, order and augmentation (default: 0)")
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="run folder (default: R/pretrain/RUN)")
+    parser.add_argument("--dry-run", action="store_true", help="print sizes and steps, and train nothing")
+    add_gpus_argument(parser)
+    add_config_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, or say what training would be."""
+    if launched(args.gpus) and not args.dry_run:
+        return torchrun(args.gpus, sys.argv[1:])
+    config = load_config(*args.configfile)
+    name = args.experiment if args.seed == 0 else f"{args.experiment}@{args.seed}"
+    folder = args.output or Path(config.results) / "pretrain" / name
+    with watching() as request:
+        from cpd import pretrain  # torch loads here: signals are watched by now
+
+        if args.dry_run:
+            print(pretrain.describe(config, args.experiment, seed=args.seed))
+            return 0
+        metrics = pretrain.pretrain(config, args.experiment, seed=args.seed, folder=folder, stop=lambda: request.reason)
+    print(f"{folder}: {metrics['epochs']} epochs, {metrics['steps']} steps, loss {metrics['loss']}")
+    return 0

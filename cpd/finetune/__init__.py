@@ -1,0 +1,199 @@
+"""Fine-tuning on a labelled set (paper, section 4.3): the video tower of a run and a new fully connected layer.
+
+Shapes: N test videos, K classes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+
+from cpd.config import Config
+from cpd.digest import code_digest
+from cpd.engine import distributed, optim
+from cpd.engine.checkpoint import Checkpoints
+from cpd.engine.clips import ClipEpochs
+from cpd.engine.distributed import World
+from cpd.errors import CpdError
+from cpd.evaluate.datasets import factors_of
+from cpd.evaluate.factors import classification_scores
+from cpd.evaluate.result import (
+    Result,
+    config_digest,
+    hash_inputs,
+    make_result,
+    model_path,
+    read_result,
+    result_path,
+    write_result,
+)
+from cpd.finetune.data import Labelled, open_split
+from cpd.finetune.run import Classifier, Finetuning
+from cpd.finetune.views import Predictions, predict
+from cpd.models.checkpoint import Embedder, load_embedder
+from cpd.shards.loader import worker_count
+
+CODE = "cpd.finetune"
+
+
+def finetune(
+    config: Config, run: str, dataset: str, *, split: str, seed: int = 0, stop: Callable[[], str] = lambda: ""
+) -> Result:
+    """Train all of the video tower with a new fc on one split, test it, and write the result.
+
+    Resumes from checkpoints in `R/eval/{run}/finetune/checkpoints/{dataset}-{split}/`, removed at success.
+
+    Args:
+        config: the whole config; `evaluate.finetune` holds the settings.
+        run: a finished pretraining run.
+        dataset: key of `datasets`.
+        split: a fold, a fraction of the labels, or "test" for a dataset with neither.
+        seed: of fc, order, augmentation and the choice of a fraction.
+        stop: asked once a step for a reason to save and stop, "" for none.
+
+    Returns:
+        The result: top1, top5, chance, the factors' shares, and `failed`, the test videos that could not be read and
+        are not among the n.
+
+    Raises:
+        Requeue: `stop` gave a reason; checkpoints are saved.
+        CpdError: run, shards or split are missing, or a fault that `engine.loop.fit` tells of.
+    """
+    started = time.monotonic()
+    with distributed.joined() as world:
+        data = open_split(config, dataset, split=split, seed=seed)
+        embedder = load_embedder(model_path(config, run).parent, device=world.device)
+        tuning = _prepare(config, embedder, data, seed=seed, world=world)
+        identity = _identity(config, run, dataset, split=split, seed=seed, data=data, world=world)
+        path = result_path(config, run, protocol="finetune", dataset=dataset, split=split)
+        finished = _finished(path, identity)
+        if finished is not None:
+            return finished
+        folder = _folder(config, run, dataset, split)
+        checkpoints = Checkpoints(folder / "steps", 2, identity=identity)
+        progress = tuning.train(folder, checkpoints, stop=stop)
+        values, n = _test(config, dataset, data, tuning)
+        result = make_result(
+            config,
+            run,
+            protocol="finetune",
+            dataset=dataset,
+            split=split,
+            values=values,
+            n=n,
+            inputs=identity["inputs"],
+            wall_seconds=max(progress.seconds, time.monotonic() - started),
+            code=[CODE],
+            world_size=world.size,
+        )
+        if world.first:
+            write_result(path, result)
+            _remove(folder, checkpoints)
+        distributed.barrier(world)
+        return result
+
+
+def _prepare(config: Config, embedder: Embedder, data: Labelled, *, seed: int, world: World) -> Finetuning:
+    """The classifier with its fc, made before anything is shared between ranks (PAPER section 4 b)."""
+    settings, exp = config.evaluate.finetune, embedder.exp
+    video = embedder.model.video
+    torch.manual_seed(seed)
+    model = Classifier(video, video.feature_dim, len(data.classes)).to(world.device)
+    torch.manual_seed((seed << 16) + world.rank)
+    clips = ClipEpochs(
+        table=data.table,
+        instances=data.train,
+        views=settings.views,
+        batch=settings.batch,
+        per_rank=exp.train.per_rank,
+        seed=seed,
+        workers=_workers(config, embedder, data, world),
+        world=world,
+    )
+    return Finetuning(
+        settings=settings,
+        model=model,
+        clips=clips,
+        targets_N=torch.tensor(data.targets()),
+        precision=optim.Precision(exp.train.precision, world.device),
+        world=world,
+    )
+
+
+def _workers(config: Config, embedder: Embedder, data: Labelled, world: World) -> int:
+    """Shards are read at random, so that a small set in few shards may feed many workers."""
+    asked = config.evaluate.finetune.workers
+    asked = embedder.exp.train.workers if asked is None else asked
+    return worker_count(asked, shards=len(data.train), world=world.size)
+
+
+def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning) -> tuple[dict[str, Any], int]:
+    """Scores, and the number of videos they are over."""
+    predictions, failed = predict(
+        tuning.model,
+        data.table,
+        data.test,
+        views=config.evaluate.finetune.test,
+        precision=tuning.precision,
+        per_pass=tuning.clips.per_rank,
+        workers=tuning.clips.workers,
+        world=tuning.world,
+    )
+    if not predictions:
+        raise CpdError(f"{dataset}: none of {len(data.test)} test videos could be read: {next(iter(failed.values()))}")
+    ranked, truth = ranking(predictions, data)
+    return {**classification_scores(ranked, truth, factors_of(config, dataset)), "failed": len(failed)}, len(truth)
+
+
+def ranking(predictions: Predictions, data: Labelled) -> tuple[list[list[str]], list[str]]:
+    """Per test video with a prediction its best five classes, best first, and its true one."""
+    tested = [(predictions[data.table.keys[i]], data.labels[i]) for i in data.test if data.table.keys[i] in predictions]
+    ranked_N5 = torch.stack([p_K for p_K, _ in tested]).topk(min(5, len(data.classes)), dim=1).indices
+    return [[data.classes[k] for k in row] for row in ranked_N5.tolist()], [label for _, label in tested]
+
+
+def _identity(
+    config: Config, run: str, dataset: str, *, split: str, seed: int, data: Labelled, world: World
+) -> dict[str, Any]:
+    """What must not change between runs that resume one another."""
+    index = Path(config.results) / "sources" / config.datasets[dataset].source / "shards" / "index.json"
+    identity = {
+        "settings": msgspec.to_builtins(config.evaluate.finetune),
+        "config": config_digest(config, run, protocol="finetune", dataset=dataset),
+        "split": split,
+        "seed": seed,
+        "inputs": hash_inputs(model_path(config, run), index),
+        "train": len(data.train),
+        "world_size": world.size,
+        "code": code_digest(CODE),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(identity))
+    return plain
+
+
+def _finished(path: Path, identity: dict[str, Any]) -> Result | None:
+    """The result of the same settings, inputs and code, when it is there already."""
+    if not path.exists():
+        return None
+    result = read_result(path)
+    found = (result.config_digest, result.code_digest, result.inputs)
+    return result if found == (identity["config"], identity["code"], identity["inputs"]) else None
+
+
+def _folder(config: Config, run: str, dataset: str, split: str) -> Path:
+    return Path(config.results) / "eval" / run / "finetune" / "checkpoints" / f"{dataset}-{split}"
+
+
+def _remove(folder: Path, checkpoints: Checkpoints) -> None:
+    """The checkpoints, their log, and the folders that this empties."""
+    checkpoints.clear()
+    (folder / "metrics.jsonl").unlink(missing_ok=True)
+    for empty in (folder, folder.parent):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()

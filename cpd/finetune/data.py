@@ -1,0 +1,104 @@
+"""Which videos of a labelled set train and which test, for each kind of split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cpd.config import Config, Dataset
+from cpd.errors import CpdError
+from cpd.shards.read import SampleTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """A split of a labelled set; `train` and `test` are instances of `table`.
+
+    Attributes:
+        table: all samples of either kind.
+        labels: class name of each instance.
+        classes: sorted names of all classes.
+        train: instances that train.
+        test: instances that test.
+    """
+
+    table: SampleTable
+    labels: list[str]
+    classes: list[str]
+    train: list[int]
+    test: list[int]
+
+    def targets(self) -> list[int]:
+        """Position in `classes` of each instance's label."""
+        place = {name: k for k, name in enumerate(self.classes)}
+        return [place[label] for label in self.labels]
+
+
+def split_names(dataset: Dataset) -> list[str]:
+    """The splits a dataset has: its folds, its fractions, or "test"."""
+    names = [str(fold) for fold in dataset.folds] + [f"{fraction:g}" for fraction in dataset.fractions]
+    return names or ["test"]
+
+
+def open_split(config: Config, name: str, *, split: str, seed: int) -> Labelled:
+    """Open the shards of dataset `name` and choose the samples of `split`.
+
+    Args:
+        config: the whole config.
+        name: key of `datasets`.
+        split: a fold ("1"), a fraction of the training labels ("0.1"), or "test" where there are neither.
+        seed: of the choice of a fraction.
+
+    Raises:
+        CpdError: no such dataset or split, or a class or a side has no sample.
+    """
+    if name not in config.datasets:
+        raise CpdError(f"datasets has no {name!r}", hint=f"known: {', '.join(sorted(config.datasets))}")
+    dataset = config.datasets[name]
+    if split not in split_names(dataset):
+        raise CpdError(f"datasets.{name} has no split {split!r}", hint=f"known: {', '.join(split_names(dataset))}")
+    parts = list(dict.fromkeys([(dataset.source, dataset.train), (dataset.source, dataset.test)]))
+    table = SampleTable.open(Path(config.results), parts)
+    labels = [meta.get("label") or "" for meta in table.meta]
+    train, test = _sides(table, dataset, split)
+    if dataset.fractions:
+        train = balanced_subset(train, labels, fraction=float(split), seed=seed)
+    return _checked(table, labels, train, test, where=f"{name} split {split}")
+
+
+def _sides(table: SampleTable, dataset: Dataset, split: str) -> tuple[list[int], list[int]]:
+    if dataset.folds:
+        sides = [(meta.get("folds") or {}).get(split, "") for meta in table.meta]
+        train_side, test_side = "train", "test"
+    else:
+        sides = [meta["split"] for meta in table.meta]
+        train_side, test_side = dataset.train, dataset.test
+    train = [i for i, side in enumerate(sides) if side == train_side]
+    return train, [i for i, side in enumerate(sides) if side == test_side]
+
+
+def balanced_subset(instances: Sequence[int], labels: Sequence[str], *, fraction: float, seed: int) -> list[int]:
+    """`fraction` of each class, at least one of each, drawn by `seed`; in the order of `instances`."""
+    rng = np.random.default_rng(seed)
+    chosen: list[int] = []
+    for label in sorted({labels[i] for i in instances}):
+        members = [i for i in instances if labels[i] == label]
+        chosen += [members[k] for k in rng.permutation(len(members))[: max(1, round(fraction * len(members)))]]
+    kept = set(chosen)
+    return [i for i in instances if i in kept]
+
+
+def _checked(table: SampleTable, labels: list[str], train: list[int], test: list[int], *, where: str) -> Labelled:
+    for side, instances in (("training", train), ("test", test)):
+        if not instances:
+            raise CpdError(f"{where}: no {side} video", hint="look at the source's index.json and `cpd status`")
+        unlabelled = [table.keys[i] for i in instances if not labels[i]]
+        if unlabelled:
+            raise CpdError(f"{where}: {len(unlabelled)} {side} videos have no label, first {unlabelled[0]}")
+    unseen = sorted({labels[i] for i in test} - {labels[i] for i in train})
+    if unseen:
+        raise CpdError(f"{where}: classes without a training video: {', '.join(unseen[:5])}")
+    return Labelled(table=table, labels=labels, classes=sorted({labels[i] for i in train}), train=train, test=test)

@@ -1,0 +1,218 @@
+"""One pretraining run: what the engine's loop calls.
+
+Shapes: B micro-batch, G rows of all micro-batches and ranks, T frames, H, W, C=3, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cpd.config import Config, Experiment, FeatureViews
+from cpd.engine import distributed, optim
+from cpd.engine.checkpoint import Checkpoints
+from cpd.engine.clips import ClipEpochs, usable
+from cpd.engine.distributed import World
+from cpd.engine.loop import fit
+from cpd.engine.metrics import MetricsLog
+from cpd.engine.progress import Progress
+from cpd.engine.task import Plan, StepResult, Task, Tools
+from cpd.errors import CpdError
+from cpd.models.two_tower import TwoTower
+from cpd.objectives import pair
+from cpd.objectives.pair import PairObjective
+from cpd.pretrain.titles import Titles, shuffled, titles_of
+from cpd.pretrain.validation import HeldOut
+from cpd.shards.loader import ClipBatch, worker_count
+from cpd.shards.read import SampleTable
+from cpd.video.transforms import to_model
+
+SPLIT = "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretraining:
+    """Everything that one run trains with.
+
+    Attributes:
+        exp: the experiment.
+        world: which rank this is.
+        model: both towers and heads, on the device.
+        objective: loss and banks.
+        clips: training clips by epoch.
+        titles: text features of their instances.
+        held_out: the validation.
+        precision: of the forward pass.
+    """
+
+    exp: Experiment
+    world: World
+    model: TwoTower
+    objective: PairObjective
+    clips: ClipEpochs
+    titles: Titles
+    held_out: HeldOut
+    precision: optim.Precision
+
+    def train(self, folder: Path, checkpoints: Checkpoints, *, stop: Callable[[], str]) -> Progress:
+        """Train through all stages."""
+        train = self.exp.train
+        groups = {"rest": self._rest(), "text": self.model.text.parameters()}
+        tools = Tools(
+            optimizer=optim.build("sgd", groups, weight_decay=train.weight_decay, momentum=train.momentum),
+            precision=self.precision,
+            world=self.world,
+            checkpoints=checkpoints,
+            log=MetricsLog(folder / "metrics.jsonl", writes=self.world.first),
+            stop=stop,
+        )
+        task = Task(
+            module=self.model,
+            state={"objective": self.objective},
+            epoch=self.clips,
+            step=self.step,
+            on_step=self.update,
+            on_stage=self.enter_stage,
+            validate=self.held_out,
+            samples=len(self.clips.instances),
+        )
+        return fit(task, self.plan(), tools)
+
+    def plan(self) -> Plan:
+        """The curriculum as the loop sees it."""
+        train, steps = self.exp.train, self.clips.steps
+        return Plan(
+            stages=tuple(
+                optim.Stage(epochs=s.epochs, patience=s.patience, lrs={"rest": s.lr, "text": s.lr_text or 0.0})
+                for s in self.exp.stages
+            ),
+            steps=steps,
+            batch=train.batch,
+            schedule=optim.Schedule(kind=train.schedule, warmup_epochs=train.warmup_epochs),
+            clip_grad=train.clip_grad,
+            checkpoint_seconds=60 * train.checkpoint_minutes,
+            validate_every=train.validate_every,
+            log_every=min(10, steps),
+        )
+
+    def step(self, batch: ClipBatch) -> StepResult:
+        """Loss of a micro-batch; its features go to the banks after the optimiser step."""
+        count, failed = usable(batch)
+        if not count:
+            return StepResult(parts={}, count=0, keys=[], failed=failed)
+        device = self.world.device
+        index_B = batch.index_B.to(device)
+        x_BCTHW = to_model(batch.clip_BTHWC.to(device, non_blocking=True))
+        with self.precision.autocast():
+            v_BD, t_BD = self.model(x_BCTHW, self.titles(batch.index_B))
+        v_BD, t_BD = v_BD.float(), t_BD.float()
+        parts = self.objective(v_BD, t_BD, index_B)
+        rows = (v_BD.detach(), t_BD.detach(), index_B)
+        return StepResult(parts=parts, count=count, keys=batch.keys, rows=rows, failed=failed)
+
+    def update(self, results: Sequence[StepResult]) -> None:
+        """Move the banks by the features of every rank, in rank order, so that all ranks hold the same banks."""
+        rows = [result.rows for result in results if result.count] or [self._no_rows()]
+        v_GD, t_GD, index_G = (
+            distributed.gather_rows(torch.cat([row[i] for row in rows]), self.world) for i in range(3)
+        )
+        self.objective.update(v_GD, t_GD, index_G)
+
+    def enter_stage(self, stage: int) -> None:
+        """Freeze the language model and compute its features, or release it."""
+        trains = self.exp.stages[stage].lr_text is not None
+        self.model.train()
+        self.model.train_language_model(trains)
+        for titles in (self.titles, self.held_out.titles):
+            if trains:
+                titles.release()
+            else:
+                titles.freeze()
+
+    def _rest(self) -> list[torch.nn.Parameter]:
+        return [p for name, p in self.model.named_parameters() if not name.startswith("text.")]
+
+    def _no_rows(self) -> tuple[torch.Tensor, ...]:
+        empty = torch.zeros(0, self.exp.heads.dim, device=self.world.device)
+        return empty, empty, torch.zeros(0, dtype=torch.int64, device=self.world.device)
+
+
+def prepare(config: Config, exp: Experiment, *, seed: int, world: World) -> Pretraining:
+    """Open the shards and build what is trained.
+
+    Raises:
+        CpdError: shards or encoder are missing, or there is no usable pair.
+    """
+    results = Path(config.results)
+    table = open_table(results, [(source, SPLIT) for source in exp.sources])
+    model = build_model(config, exp, seed=seed, world=world)
+    titles = titles_of(table, exp.title)
+    titles = shuffled(titles, seed=seed) if exp.shuffle_titles else titles
+    precision = optim.Precision(exp.train.precision, world.device)
+    workers = worker_count(exp.train.workers, shards=table.n_shards, world=world.size)
+    device = world.device
+    return Pretraining(
+        exp=exp,
+        world=world,
+        model=model,
+        objective=pair.build(exp.objective, n=len(table), dim=exp.heads.dim, seed=seed, device=device),
+        clips=ClipEpochs(
+            table=table,
+            instances=range(len(table)),
+            views=exp.views,
+            batch=exp.train.batch,
+            per_rank=exp.train.per_rank,
+            seed=seed,
+            workers=workers,
+            world=world,
+        ),
+        titles=Titles(titles, model, world),
+        held_out=_held_out(results, exp, model, precision, workers, world),
+        precision=precision,
+    )
+
+
+def build_model(config: Config, exp: Experiment, *, seed: int, world: World) -> TwoTower:
+    """The model as `seed` initialises it, equal on every rank; later random numbers differ by rank."""
+    torch.manual_seed(seed)
+    model = TwoTower(exp, config.encoders[exp.encoder]).to(world.device)
+    torch.manual_seed((seed << 16) + world.rank)
+    if not exp.train.sync_bn or world.size == 1:
+        return model
+    if world.device.type != "cuda":
+        raise CpdError("train.sync_bn needs GPUs", hint="set train.sync_bn to false")
+    synced: TwoTower = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return synced
+
+
+def open_table(results: Path, parts: Sequence[tuple[str, str]]) -> SampleTable:
+    """Open the shards of some splits.
+
+    Raises:
+        CpdError: an index is missing, or there is nothing in them.
+    """
+    table = SampleTable.open(results, parts)
+    if not len(table):
+        names = ", ".join(f"{source} {split}" for source, split in parts)
+        raise CpdError(f"no usable pair in {names}", hint="`cpd status` tells what became of every id")
+    return table
+
+
+def _held_out(
+    results: Path, exp: Experiment, model: TwoTower, precision: optim.Precision, workers: int, world: World
+) -> HeldOut:
+    table = open_table(results, [(exp.validation.source, exp.validation.split)])
+    titles = titles_of(table, exp.title)[: exp.validation.n]
+    views = exp.views
+    return HeldOut(
+        table=table,
+        titles=Titles(titles, model, world),
+        views=FeatureViews(clips=1, crops=1, frames=views.frames, stride=views.stride, size=views.size),
+        model=model,
+        precision=precision,
+        workers=workers,
+        world=world,
+    )
