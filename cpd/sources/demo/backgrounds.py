@@ -24,7 +24,7 @@ def background(kind: str, height: int, width: int, rng: np.random.Generator) -> 
 
 def _dull_colour(rng: np.random.Generator) -> NDArray[np.float32]:
     """A grey of medium brightness with a slight tint."""
-    return (rng.uniform(85, 165) + rng.uniform(-16, 16, 3)).astype(np.float32)
+    return (rng.uniform(112, 172) + rng.uniform(-12, 12, 3)).astype(np.float32)
 
 
 def _blend(kind: str, height: int, width: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -123,7 +123,7 @@ def _slide(seconds_T: _Vector, scene: Scene, radius: float, rng: np.random.Gener
     cycle_T = (rng.uniform(0.25, 0.4) * seconds_T + rng.uniform()) % 1
     along_T = _sign(rng) * (1 - 4 * np.abs(cycle_T - 0.5))  # a triangle wave between -1 and 1
     reach = min(scene.width, scene.height) / 2 - radius
-    rise = rng.uniform(-0.35, 0.35) * (scene.height / 2 - radius)
+    rise = rng.uniform(-0.25, 0.25) * (scene.height / 2 - radius)
     y = scene.height / 2 + rng.uniform(-0.5, 0.5) * (scene.height / 2 - radius - abs(rise))
     return _path(seconds_T, x=scene.width / 2 + along_T * reach, y=y + along_T * rise)
 
@@ -131,10 +131,11 @@ def _slide(seconds_T: _Vector, scene: Scene, radius: float, rng: np.random.Gener
 def _bounce(seconds_T: _Vector, scene: Scene, radius: float, rng: np.random.Generator) -> _Path:
     """Up and down under gravity: parabolas between impacts on the ground."""
     cycle_T = (rng.uniform(0.65, 0.9) * seconds_T + rng.uniform()) % 1
-    height = (scene.height - 2 * radius) * rng.uniform(0.75, 0.95)
-    ground = scene.height - radius - rng.uniform(0, 0.05) * scene.height
+    side = min(scene.width, scene.height)
+    height = (side - 2 * radius) * rng.uniform(0.75, 0.95)
+    ground = (scene.height + side) / 2 - radius - rng.uniform(0, 0.05) * side
     x, _ = _spot(scene, 1.2 * radius, rng)
-    drift_T = _sign(rng) * rng.uniform(0, 0.04) * scene.width * (seconds_T - seconds_T.mean())
+    drift_T = _sign(rng) * rng.uniform(0, 0.025) * side * (seconds_T - seconds_T.mean())
     return _path(seconds_T, x=x + drift_T, y=ground - height * 4 * cycle_T * (1 - cycle_T))
 
 
