@@ -38,7 +38,7 @@ rule crawl:
         "logs/crawl/{source}/{chunk}.log",
     retries: 2
     resources:
-        youtube=lambda w: int(C.sources[w.source].url is not None),
+        youtube=lambda w: int(bool(C.sources[w.source].url) and not C.sources[w.source].site),
         runtime="12h",
     params:
         config=lambda w: digest(C.crawl),
