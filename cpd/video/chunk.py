@@ -12,7 +12,7 @@ import os
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +34,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Job:
-    """One chunk's clips: where they go, how they are encoded, and what they are called (`key_of` an id)."""
+    """One chunk's clips: where they go, how and by which ffmpeg they are encoded, and the name (`key_of`) of an id."""
 
     folder: Path
     clips: Clips
     key_of: Callable[[str], str]
+    encoder: str = field(default_factory=ffmpeg_version)
 
 
 def cut_chunk(crawled: str | Path, target: str | Path, job: Job) -> Counter[str]:
@@ -70,7 +71,7 @@ def cut_chunk(crawled: str | Path, target: str | Path, job: Job) -> Counter[str]
 def cut_row(row: Row, job: Job) -> Row:
     """Cut one id of the crawl, or find the clip that an earlier run has cut."""
     path = job.folder / f"{job.key_of(row['id'])}.mp4"
-    wanted = _recipe(row, job.clips)
+    wanted = _recipe(row, job)
     try:
         clip = _kept(path, wanted) or _cut(row, path, wanted, job.clips)
     except VideoError as error:
@@ -86,10 +87,10 @@ def _cut(row: Row, path: Path, wanted: str, clips: Clips) -> Clip:
     return clip
 
 
-def _recipe(row: Row, clips: Clips) -> str:
+def _recipe(row: Row, job: Job) -> str:
     """SHA-256 of everything that decides the bytes of a clip."""
-    settings = msgspec.structs.replace(clips, timeout=0.0)  # patience changes no byte
-    parts = [row["sha256"], row["start"], row["end"], msgspec.to_builtins(settings), ffmpeg_version()]
+    settings = msgspec.structs.replace(job.clips, timeout=0.0)  # patience changes no byte
+    parts = [row["sha256"], row["start"], row["end"], msgspec.to_builtins(settings), job.encoder]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

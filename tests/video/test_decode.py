@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from counter_video import full_decode, write_counter, write_video
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from cpd.config import Clips
+from cpd.video import decode
+from cpd.video.cut import cut
+from cpd.video.decode import count_frames, decode_frames
+from cpd.video.probe import VideoError
+
+SHARED = Path(os.environ.get("CPD_SHARED", Path(__file__).parents[2] / "../shared"))
+REAL = [
+    "odd_made/counter_h264_30fps_300f.mp4",
+    "odd_found/moviepy__video_with_failing_audio.mp4",
+    "odd_found/torchcodec__nasa_13013.mp4",
+    "odd_made/divx.avi",
+]
+
+
+def moving(n: int, *, height: int = 64, width: int = 96) -> list[NDArray[np.uint8]]:
+    """Smooth noise that drifts: motion vectors and residuals everywhere."""
+    rng = np.random.default_rng(0)
+    field = np.kron(rng.integers(0, 256, (20, 30, 3)), np.ones((8, 8, 1)))
+    return [np.roll(field, (k, 2 * k), (0, 1))[:height, :width].astype(np.uint8) for k in range(n)]
+
+
+def assert_exact(video: bytes, wanted: list[int], full: list[NDArray[np.uint8]]) -> None:
+    for index, frame in zip(wanted, decode_frames(video, wanted), strict=True):
+        assert np.array_equal(frame.to_ndarray(), full[index]), index
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A clip of our own encode, 100 frames."""
+    folder = tmp_path_factory.mktemp("stored")
+    cut(
+        write_video(folder / "a.mp4", moving(100)),
+        folder / "b.mp4",
+        start=0,
+        end=None,
+        clips=Clips(short_side=64),
+    )
+    return (folder / "b.mp4").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def stored_full(stored: bytes) -> list[NDArray[np.uint8]]:
+    return full_decode(stored)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(wanted=st.lists(st.integers(0, 99), min_size=1, max_size=12))
+def test_exact_in_any_order(stored: bytes, stored_full: list[NDArray[np.uint8]], wanted: list[int]) -> None:
+    assert decode._selective(stored, set(wanted)) is not None
+    assert_exact(stored, wanted, stored_full)
+
+
+@pytest.mark.parametrize("phase", [0, 1, 2, 3])
+def test_few_packets_are_decoded(stored: bytes, phase: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """8 frames, stride 4: at phase 0 nothing but references, at others these and the wanted pictures."""
+    counts = []
+    plain = decode._decode_packets
+    monkeypatch.setattr(decode, "_decode_packets", lambda context, packets: (counts.append(len(packets)), plain(context, packets))[1])  # fmt: skip
+    worst = 0
+    for start in range(phase, 70, 4):
+        decode_frames(stored, range(start, start + 29, 4))
+        worst = max(worst, counts[-1])
+    assert worst <= (16 if phase == 0 else 26)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"g": "12", "bf": "2"},
+        {"g": "250", "bf": "3", "x264-params": "b-pyramid=normal:open-gop=1"},
+        {"g": "30", "x264-params": "open-gop=1:bframes=5"},
+        {"g": "1"},
+        {"bf": "0", "refs": "5"},
+        {"x264-params": "interlaced=1"},
+    ],
+)
+def test_exact_on_other_h264(tmp_path: Path, options: dict[str, str]) -> None:
+    video = write_video(tmp_path / "a.mp4", moving(80), crf="25", **{k: v for k, v in options.items()}).read_bytes()
+    full = full_decode(video)
+    for start in range(0, 50, 7):
+        assert_exact(video, list(range(start, start + 29, 4)), full)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.avi", "mpeg4"), ("a.webm", "libvpx-vp9"), ("a.mkv", "libx264"), ("a.avi", "libx264")]
+)
+def test_exact_on_other_containers(tmp_path: Path, name: str, codec: str) -> None:
+    video = write_video(tmp_path / name, moving(40), codec=codec).read_bytes()
+    assert_exact(video, [0, 3, 17, 39], full_decode(video))
+    assert count_frames(video) == 40
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_exact_on_real_videos(tmp_path: Path, name: str) -> None:
+    source = SHARED / "videos" / name
+    if not source.exists():
+        pytest.skip(f"{source} is not here (set CPD_SHARED)")
+    clip = cut(source, tmp_path / "b.mp4", start=0, end=3.0, clips=Clips(short_side=128))
+    video = (tmp_path / "b.mp4").read_bytes()
+    full = full_decode(video)
+    assert len(full) == clip.frames
+    for start in range(0, clip.frames - 29, 5):
+        assert_exact(video, list(range(start, start + 29, 4)), full)
+
+
+def test_counts(stored: bytes) -> None:
+    assert count_frames(stored) == 100
+
+
+@pytest.mark.parametrize("wanted", [[100], [0, 5000], [-1]])
+def test_a_frame_that_is_not_there(stored: bytes, wanted: list[int]) -> None:
+    with pytest.raises(VideoError) as caught:
+        decode_frames(stored, wanted)
+    assert caught.value.status == "corrupt"
+
+
+def test_nothing_wanted(stored: bytes) -> None:
+    assert decode_frames(stored, []) == []
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1, max_size=20),
+    share=st.floats(0.05, 1),
+)
+def test_damage_gives_frames_or_a_video_error(stored: bytes, flips: list[tuple[float, int]], share: float) -> None:
+    data = bytearray(stored[: int(len(stored) * share)])
+    for place, mask in flips:
+        data[int(place * len(data))] ^= mask
+    for attempt in (lambda: len(decode_frames(bytes(data), [0, 4, 8])), lambda: count_frames(bytes(data))):
+        try:
+            assert attempt() >= 0
+        except VideoError as error:
+            assert error.status in ("corrupt", "not_video")
+
+
+def test_the_counter_is_read_back(tmp_path: Path) -> None:
+    from counter_video import read_counter
+
+    video = write_counter(tmp_path / "a.mp4", 60).read_bytes()
+    wanted = [59, 0, 31, 31, 2]
+    assert [read_counter(frame.to_ndarray(format="rgb24")) for frame in decode_frames(video, wanted)] == wanted
