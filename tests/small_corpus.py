@@ -80,8 +80,7 @@ def _row(results: Path, source: str, split: str, i: int, *, folds: bool) -> Row:
 def write_encoder(folder: Path) -> None:
     """An untrained DistilBERT of one layer, with a word-level tokenizer."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast
-    from transformers import set_seed
+    from transformers import DistilBertConfig, DistilBertModel, PreTrainedTokenizerFast, set_seed
 
     words = ["[PAD]", "[UNK]", "a", "square", "goes", *COLOURS, *MOTIONS]
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
@@ -90,7 +89,9 @@ def write_encoder(folder: Path) -> None:
     fast.save_pretrained(folder)
     set_seed(3)
     DistilBertModel(
-        DistilBertConfig(vocab_size=len(words), dim=16, n_layers=1, n_heads=2, hidden_dim=32, max_position_embeddings=16)
+        DistilBertConfig(
+            vocab_size=len(words), dim=16, n_layers=1, n_heads=2, hidden_dim=32, max_position_embeddings=16
+        )
     ).save_pretrained(folder)
 
 

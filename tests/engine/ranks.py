@@ -1,13 +1,15 @@
-"""Run by torchrun in test_distributed.py: collectives of two ranks."""
+"""Collectives of two ranks, checked from within."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import torch
 
 from cpd.engine import distributed
 
 
-def main() -> None:
+def check_collectives(folder: Path) -> None:
     with distributed.joined(timeout_seconds=30) as world:
         rank = world.rank
         mine = torch.full((rank * 3, 2), float(rank))  # rank 0 has no rows at all
@@ -23,7 +25,6 @@ def main() -> None:
         distributed.broadcast_module(module, world, buffers_only=True)
         assert module.running_mean.tolist() == [1.0] * 3
         distributed.barrier(world)
-        print("all equal", flush=True)
 
 
 def sums(rank: int, world: distributed.World) -> None:
@@ -36,7 +37,3 @@ def sums(rank: int, world: distributed.World) -> None:
     assert b.grad is not None
     assert b.grad.tolist() == [1.0] * 3
     assert c.grad is None  # nobody's: it must not decay
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -70,7 +71,10 @@ def test_all_damaged_is_an_error_and_nothing_is_removed(two: Checkpoints) -> Non
     for step in two.steps():
         flip(two.folder / f"step-{step}.pt", 0.5)
     before = sorted(path.name for path in two.folder.iterdir())
-    with pytest.warns(UserWarning, match="not usable"), pytest.raises(CpdError, match="none of 2 checkpoints can be read"):
+    with (
+        pytest.warns(UserWarning, match="not usable"),
+        pytest.raises(CpdError, match="none of 2 checkpoints can be read"),
+    ):
         two.load()
     assert sorted(path.name for path in two.folder.iterdir()) == before
 
@@ -92,8 +96,6 @@ def test_planted_pickle_is_not_executed(two: Checkpoints, monkeypatch: pytest.Mo
     path = two.folder / "step-2.pt"
     torch.save({"x": Evil()}, path)
     sidecar = json.loads(path.with_suffix(".json").read_text())
-    import hashlib
-
     sidecar["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".json").write_text(json.dumps(sidecar))
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", forced)

@@ -1,28 +1,19 @@
-"""True runs of two gloo ranks, started by torchrun as users do."""
+"""True runs of two gloo ranks."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
-import pytest
 import torch
+from fork_ranks import error, run_ranks
+from ranks import check_collectives
+from toy_task import Toy, train
 
 from cpd.engine import distributed
 from cpd.engine.distributed import World
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy_task import Toy
-
-TOY = Path(__file__).with_name("toy_task.py")
-RANKS = Path(__file__).with_name("ranks.py")
-
-
-def torchrun(script: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    return subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=120)
+from cpd.errors import EX_REQUEUE
 
 
 def result(folder: Path, rank: int) -> dict[str, torch.Tensor]:
@@ -38,15 +29,12 @@ def test_alone_everything_is_itself() -> None:
     assert distributed.share(range(5), World(rank=1, size=2)) == [2, 3, 4]
 
 
-def test_two_ranks_gather_and_sum() -> None:
-    done = torchrun(RANKS)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("all equal") == 2
+def test_two_ranks_gather_and_sum(tmp_path: Path) -> None:
+    assert run_ranks(check_collectives, tmp_path) == [0, 0], error(tmp_path, 0) + error(tmp_path, 1)
 
 
 def test_two_ranks_learn_what_one_learns(tmp_path: Path) -> None:
-    done = torchrun(TOY, str(tmp_path), "exact")
-    assert done.returncode == 0, done.stderr
+    assert run_ranks(train, tmp_path, "exact") == [0, 0], error(tmp_path, 0)
     alone = Toy(tmp_path / "alone", dropout=0.0)
     alone.run()
     first, second = result(tmp_path, 0), result(tmp_path, 1)
@@ -56,36 +44,37 @@ def test_two_ranks_learn_what_one_learns(tmp_path: Path) -> None:
 
 
 def test_rank_without_a_usable_sample_takes_part(tmp_path: Path) -> None:
-    done = torchrun(TOY, str(tmp_path), "empty")
-    assert done.returncode == 0, done.stderr
-    alone = Toy(tmp_path / "alone", dropout=0.0, fail=frozenset(range(0, 8)), samples=10_000)
+    fail = frozenset(range(0, 8))
+    assert run_ranks(train, tmp_path, "empty") == [0, 0], error(tmp_path, 0)
+    alone = Toy(tmp_path / "alone", dropout=0.0, fail=fail, samples=10_000)
     alone.run()
     for key, value in alone.result().items():
         torch.testing.assert_close(result(tmp_path, 1)[key], value)
 
 
 def test_nan_on_one_rank_stops_both(tmp_path: Path) -> None:
-    done = torchrun(TOY, str(tmp_path), "nan")
-    assert done.returncode != 0
-    assert done.stderr.count("loss is not finite") == 2
+    assert run_ranks(train, tmp_path, "nan") == [1, 1]
+    assert all("loss is not finite" in error(tmp_path, rank) for rank in (0, 1))
     told = json.loads((tmp_path / "not_finite.json").read_text())
-    assert len(told["ranks"]) == 2
+    assert [["k7" in part["keys"] for part in rank].count(True) for rank in told["ranks"]].count(1) == 1
     assert not (tmp_path / "result-0.pt").exists()
 
 
-@pytest.mark.slow
-def test_signal_to_the_ranks_saves_once_and_resumes(tmp_path: Path) -> None:
-    stopped = torchrun(TOY, str(tmp_path / "run"), "term:5")
-    assert stopped.returncode != 0
-    assert stopped.stderr.count("the state is saved") >= 1
-    assert torchrun(TOY, str(tmp_path / "run"), "run").returncode == 0
-    (tmp_path / "whole").mkdir()
-    assert torchrun(TOY, str(tmp_path / "whole"), "run").returncode == 0
+def test_signal_saves_once_for_all_and_the_run_goes_on(tmp_path: Path) -> None:
+    assert run_ranks(train, tmp_path / "run", "term:5") == [EX_REQUEUE] * 2
+    assert run_ranks(train, tmp_path / "run", "run") == [0, 0], error(tmp_path / "run", 0)
+    assert run_ranks(train, tmp_path / "whole", "run") == [0, 0]
     for key, value in result(tmp_path / "whole", 0).items():
         assert torch.equal(result(tmp_path / "run", 0)[key], value), key
 
 
-@pytest.mark.slow
-def test_dead_rank_ends_the_job(tmp_path: Path) -> None:
-    done = torchrun(TOY, str(tmp_path), "kill:5")
-    assert done.returncode != 0
+def test_dead_rank_ends_the_others(tmp_path: Path) -> None:
+    codes = run_ranks(train_but_lose_rank_1, tmp_path)
+    assert codes[1] == -signal.SIGKILL
+    assert codes[0] == 1
+
+
+def train_but_lose_rank_1(folder: Path) -> None:
+    import os
+
+    train(folder, "kill:5" if os.environ["RANK"] == "1" else "run")

@@ -4,21 +4,16 @@ import copy
 import dataclasses
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from fork_ranks import error, run_ranks
+from toy_task import BATCH, STEPS, N, Toy, train
 
 from cpd.engine import optim
 from cpd.engine.signals import Requeue, watching
 from cpd.errors import EX_REQUEUE, CpdError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy_task import BATCH, STEPS, N, Toy
-
-TOY = Path(__file__).with_name("toy_task.py")
 
 
 def rows(folder: Path, event: str) -> list[dict]:
@@ -101,14 +96,12 @@ def test_resume_after_an_interrupt_is_bit_equal(tmp_path: Path, reference: Toy, 
 
 
 def test_resume_after_kill_9_is_bit_equal(tmp_path: Path, reference: Toy) -> None:
-    def launch(mode: str) -> int:
-        return subprocess.run([sys.executable, str(TOY), str(tmp_path / "run"), mode]).returncode
-
-    assert launch("kill:17") == -signal.SIGKILL
-    assert launch("term:5") == EX_REQUEUE
-    assert launch("run") == 0
-    assert equal(torch.load(tmp_path / "run" / "result-0.pt", weights_only=True), reference.result())
-    assert timeless(tmp_path / "run") == timeless(reference.folder)
+    folder = tmp_path / "run"
+    assert run_ranks(train, folder, "kill:17", size=1) == [-signal.SIGKILL]
+    assert run_ranks(train, folder, "term:5", size=1) == [EX_REQUEUE], error(folder, 0)
+    assert run_ranks(train, folder, "run", size=1) == [0], error(folder, 0)
+    assert equal(torch.load(folder / "result-0.pt", weights_only=True), reference.result())
+    assert timeless(folder) == timeless(reference.folder)
 
 
 def test_signal_saves_at_the_step_boundary(tmp_path: Path, reference: Toy) -> None:

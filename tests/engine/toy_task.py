@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,41 +134,27 @@ class Toy:
         return {**self.module.state_dict(), "bank": self.bank.rows}
 
 
-def main() -> None:
-    """`python toy_task.py FOLDER MODE`: train, and for MODE kill:N die by SIGKILL before micro-batch N."""
-    folder, mode = Path(sys.argv[1]), sys.argv[2]
+def train(folder: Path, mode: str) -> None:
+    """Train and save `result-RANK.pt`. Modes: run; kill:N and term:N signal themselves before micro-batch N; nan
+    poisons sample 7; exact has no dropout; empty fails samples 0 to 7."""
     kind, _, at = mode.partition(":")
+    torch.set_num_threads(1)
 
     def before(calls: int, micro: list[int]) -> None:
-        if kind == "kill" and calls == int(at):
-            os.kill(os.getpid(), signal.SIGKILL)
-        if kind == "term" and calls == int(at):
-            os.kill(os.getpid(), signal.SIGTERM)
+        if kind in ("kill", "term") and calls == int(at):
+            os.kill(os.getpid(), signal.SIGKILL if kind == "kill" else signal.SIGTERM)
         if kind == "nan" and 7 in micro:
             toy.x[7] = torch.nan
 
-    with watching() as request, distributed.joined(timeout_seconds=30) as world:
-        fail = frozenset(range(0, 8)) if kind == "empty" else frozenset()
-        exact = kind in ("exact", "empty")
+    with watching() as request, distributed.joined(timeout_seconds=20) as world:
         toy = Toy(
             folder,
             world=world,
             before=before,
-            dropout=0.0 if exact else 0.3,
-            fail=fail,
+            dropout=0.0 if kind in ("exact", "empty") else 0.3,
+            fail=frozenset(range(0, 8)) if kind == "empty" else frozenset(),
             checkpoint_seconds=0.0,
-            identity={"mode": "x"},
             samples=10_000 if kind == "empty" else N,
         )
         toy.run(stop=lambda: request.reason)
         torch.save(toy.result(), folder / f"result-{world.rank}.pt")
-
-
-if __name__ == "__main__":
-    from cpd.errors import CpdError
-
-    try:
-        main()
-    except CpdError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
