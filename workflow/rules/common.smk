@@ -1,4 +1,5 @@
 # The checked config, and the few helpers that rules share. Parsed again in every job: no torch, no pandas here.
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ if workflow.config_settings.config:
 CONFIGFILES = [
     "config.yaml",
     *(
-        str(Path(f))
+        os.path.relpath(f)
         for f in workflow.overwrite_configfiles
         if Path(f).name != "config.yaml"
     ),
@@ -39,7 +40,7 @@ wildcard_constraints:
     dataset="|".join(C.datasets),
     table="|".join(C.tables),
     run=r"[A-Za-z0-9._+-]+(@[0-9]+)?",
-    chunk=r"[a-z]+-[0-9]{4,}",
+    chunk=r"[a-z]+-[0-9]+",
     split=r"[a-z0-9.]+",
 
 

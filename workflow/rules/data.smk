@@ -15,7 +15,7 @@ for name, source in C.sources.items():
         log:
             f"logs/plan/{name}.log",
         params:
-            config=digest(
+            config=lambda w, source=source: digest(
                 source.kind,
                 source.lists,
                 source.videos,

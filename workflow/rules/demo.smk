@@ -28,7 +28,7 @@ if C.demo:
             "logs/demo/stanza.log",
         params:
             config=digest(C.demo.stanza_steps, C.demo.seed),
-            code=code_digest("cpd.text.stanza_demo"),
+            code=code_digest("cpd.text.demo_stanza"),
             folder=subpath(output.pos, parent=True),
         shell:
             "{CPD} demo-stanza"
@@ -54,7 +54,7 @@ if C.demo:
                 C.demo.encoder_layers,
                 C.demo.seed,
             ),
-            code=code_digest("cpd.text.encoder_demo"),
+            code=code_digest("cpd.text.demo_encoder"),
             folder=subpath(output[0], parent=True),
         shell:
             "{CPD} demo-encoder"
