@@ -5,6 +5,8 @@ Shapes: B sentences, T tokens.
 
 from __future__ import annotations
 
+import string
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,22 +67,32 @@ def train(demo: Demo, output: str | Path) -> dict[str, Any]:
 
 
 def train_tokenizer(sentences: list[str]) -> Any:
-    """A lower-casing WordPiece tokenizer (BERT's) of at most `VOCABULARY` pieces; `[PAD]` is id 0."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    """A lower-casing WordPiece tokenizer (BERT's) with at most `VOCABULARY` pieces; `[PAD]` is id 0."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    new_tokenizer: Any = PreTrainedTokenizerFast
-    pieces = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    pieces.normalizer = normalizers.BertNormalizer(lowercase=True)
-    pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    pieces.decoder = decoders.WordPiece()
-    special = list(_SPECIAL.values())
-    trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special, show_progress=False)
-    pieces.train_from_iterator(sentences, trainer)
-    ends = [(token, pieces.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = [word for s in sentences for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(s))]
+    ids = {piece: number for number, piece in enumerate(_pieces(words))}
+    pieces = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    pieces.normalizer, pieces.pre_tokenizer, pieces.decoder = normalizer, splitter, decoders.WordPiece()
+    ends = [(token, ids[token]) for token in ("[CLS]", "[SEP]")]
     pieces.post_processor = processors.TemplateProcessing("[CLS] $A [SEP]", special_tokens=ends)
     names = ["input_ids", "attention_mask"]  # DistilBERT takes no token types
+    new_tokenizer: Any = PreTrainedTokenizerFast
     return new_tokenizer(tokenizer_object=pieces, model_input_names=names, model_max_length=POSITIONS, **_SPECIAL)
+
+
+def _pieces(words: list[str]) -> list[str]:
+    """Special tokens, every character (at the start and inside of a word), then words by falling frequency.
+
+    The trainer of `tokenizers` breaks ties by the order of a hash table, so its vocabulary changes from run to run.
+    """
+    letters = sorted(set(string.ascii_lowercase + string.digits).union(*words))
+    inside = [f"##{letter}" for letter in letters]
+    counts = Counter(words)
+    frequent = sorted(counts, key=lambda word: (-counts[word], word))
+    return list(dict.fromkeys([*_SPECIAL.values(), *letters, *inside, *frequent]))[:VOCABULARY]
 
 
 def _new_model(demo: Demo, *, vocabulary: int, pad: int) -> Any:

@@ -37,6 +37,8 @@ _PARSER = (  # its batch size counts words, the tagger's sentences
 def train(demo: Demo, output: str | Path) -> dict[str, Any]:
     """Train on `{demo.folder}/treebank/train.conllu` for `demo.stanza_steps` steps each, and score on `dev.conllu`.
 
+    Both trainers run in this process: importing torch once more would cost as much as the training.
+
     Returns:
         What is written to metrics.json: UPOS accuracy and LAS on dev, in percent, of the saved models in a
         `stanza.Pipeline` (the parser sees predicted tags).
@@ -46,25 +48,24 @@ def train(demo: Demo, output: str | Path) -> dict[str, Any]:
     """
     treebank = Path(demo.folder) / "treebank"
     train_file, dev_file = _checked(treebank / "train.conllu"), _checked(treebank / "dev.conllu")
-    with whole_folder(output) as folder:
-        _train_models(folder, train_file, dev_file, steps=demo.stanza_steps, seed=demo.seed)
+    from stanza.models import parser, tagger  # on import they set stanza's log level, hence outside of the context
+    from stanza.resources.common import logging_level_context
+
+    trainers = {"pos.pt": (tagger.main, _TAGGER), "depparse.pt": (parser.main, _PARSER)}
+    with whole_folder(output) as folder, logging_level_context("ERROR", None):
+        files = ["--train_file", str(train_file), "--eval_file", str(dev_file), "--save_dir", str(folder)]
+        options = [*_SHARED.split(), *files, *_length(demo.stanza_steps), "--seed", str(demo.seed)]
+        for name, (trainer, own) in tqdm(trainers.items(), desc="demo-stanza", unit="model", disable=None):
+            trainer([*options, *own.split(), "--save_name", name])
+            _forget_folders(folder / name)
         metrics = {**score(folder, dev_file), "steps": demo.stanza_steps, "seed": demo.seed}
         write_json(folder / "metrics.json", metrics)
     return metrics
 
 
-def _train_models(folder: Path, train_file: Path, dev_file: Path, *, steps: int, seed: int) -> None:
-    """Both trainers in one process: importing torch twice would cost as much as the training."""
-    from stanza.models import parser, tagger
-    from stanza.resources.common import logging_level_context
-
-    files = ["--train_file", str(train_file), "--eval_file", str(dev_file), "--save_dir", str(folder)]
-    length = ["--max_steps", str(steps), "--eval_interval", str(max(1, steps // 3)), "--seed", str(seed)]
-    trainers = {"pos.pt": (tagger.main, _TAGGER), "depparse.pt": (parser.main, _PARSER)}
-    with logging_level_context("ERROR", None):
-        for name, (trainer, options) in tqdm(trainers.items(), desc="demo-stanza", unit="model", disable=None):
-            trainer([*_SHARED.split(), *options.split(), *files, *length, "--save_name", name])
-            _forget_folders(folder / name)
+def _length(steps: int) -> list[str]:
+    """Scored three times on the way; the best model is kept."""
+    return ["--max_steps", str(steps), "--eval_interval", str(max(1, steps // 3))]
 
 
 def _forget_folders(path: Path) -> None:
