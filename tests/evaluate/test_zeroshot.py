@@ -1,0 +1,79 @@
+"""Zero-shot by class names: the names as words, all classes, and random subsets against a slow twin."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+import torch
+
+from cpd.config import ZeroShot
+from cpd.errors import CpdError
+from cpd.evaluate import zeroshot
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("BasketballDunk", "basketball dunk"),
+        ("brush_hair", "brush hair"),
+        ("playing guitar", "playing guitar"),
+        ("YoYo", "yo yo"),
+        ("TVShow", "tv show"),
+        ("Handstand Pushups", "handstand pushups"),
+        ("tying knot (not on a tie)", "tying knot (not on a tie)"),
+        ("__A__b__", "a b"),
+    ],
+)
+def test_class_phrase(name: str, words: str) -> None:
+    assert zeroshot.class_phrase(name) == words
+
+
+def case(seed: int = 0) -> tuple[torch.Tensor, list[str], torch.Tensor, list[str]]:
+    generator = torch.Generator().manual_seed(seed)
+    classes = [f"c{i:02d}" for i in range(12)]
+    class_KD = torch.randn(12, 6, generator=generator)
+    label_Q = torch.randint(12, (90,), generator=generator)
+    video_QD = class_KD[label_Q] + 1.2 * torch.randn(90, 6, generator=generator)
+    return video_QD, [classes[i] for i in label_Q.tolist()], class_KD, classes
+
+
+def slow(video_QD: torch.Tensor, labels: list[str], class_KD: torch.Tensor, named: dict[str, int]) -> float:
+    hits = []
+    for video_D, label in zip(video_QD, labels, strict=True):
+        if label in named:
+            cosine = {name: float(torch.cosine_similarity(video_D, class_KD[i], 0)) for name, i in named.items()}
+            hits.append(max(cosine, key=cosine.__getitem__) == label)
+    return 100 * sum(hits) / len(hits)
+
+
+def test_agrees_with_the_slow_twin() -> None:
+    video_QD, labels, class_KD, classes = case()
+    settings = ZeroShot(subsets=(3, 12, 50), draws=4)
+    values = zeroshot.evaluate(video_QD, labels, class_KD, classes=classes, settings=settings)
+    place = {name: i for i, name in enumerate(classes)}
+    assert values["all"]["top1"] == pytest.approx(slow(video_QD, labels, class_KD, place))
+    draws = [zeroshot.draw_classes(classes, size=3, draw=draw) for draw in range(4)]
+    scores = [slow(video_QD, labels, class_KD, {name: place[name] for name in names}) for names in draws]
+    assert values["3"]["top1"] == pytest.approx(statistics.fmean(scores))
+    assert values["3"]["std"] == pytest.approx(statistics.stdev(scores))
+    assert set(values) == {"classes", "all", "3"}, "subsets of all classes or more are skipped"
+    assert values["all"]["top1"] < values["3"]["top1"]
+
+
+def test_draws_differ_and_do_not_depend_on_order() -> None:
+    classes = [f"c{i}" for i in range(30)]
+    draws = [tuple(zeroshot.draw_classes(classes, size=5, draw=draw)) for draw in range(10)]
+    assert len(set(draws)) == 10
+    assert draws == [tuple(zeroshot.draw_classes(classes[::-1], size=5, draw=draw)) for draw in range(10)]
+
+
+def test_draws_without_any_test_video_are_told() -> None:
+    with pytest.raises(CpdError, match="no test video"):
+        zeroshot.evaluate(
+            torch.ones(1, 2),
+            ["z"],
+            torch.ones(30, 2),
+            classes=[f"c{i}" for i in range(30)],
+            settings=ZeroShot(subsets=(2,)),
+        )
