@@ -1,0 +1,156 @@
+"""Cells hold what the files say, and nothing where a file is missing or stale."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+import msgspec
+import pytest
+from result_files import put, put_all
+
+from cpd import tables
+from cpd.cli import main
+from cpd.config import Config, load_config
+from cpd.errors import CpdError
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def cell(config: Config, row: str, column: str) -> tables.Cell:
+    return next(c for c in tables.build(config, "table1") if (c.row, c.column) == (row, column))
+
+
+def test_inputs_are_the_files_of_every_seed_and_split(config: Config) -> None:
+    names = [path.relative_to(config.results).as_posix() for path in tables.inputs(config, "table1")]
+    assert sorted(names) == sorted(
+        [f"eval/{run}/finetune/ucf101-1.json" for run in ("cpd-r34", "cpd-r34@1", "random-r34", "random-r34@1")]
+        + [f"eval/{run}/knn/ucf101-{fold}.json" for run in ("cpd-r34", "cpd-r34@1") for fold in (1, 2, 3)]
+        + [f"eval/{run}/zeroshot/ucf101-1.json" for run in ("cpd-r34", "cpd-r34@1")]
+    )
+
+
+def test_mean_over_splits_then_seeds(config: Config) -> None:
+    put_all(config)
+    folds = cell(config, "Cross-pair discrimination", "three folds")
+    assert (folds.measured, folds.std, folds.n, folds.seeds) == (
+        20.5,
+        pytest.approx(statistics.stdev([20, 21])),
+        6,
+        [0, 1],
+    )
+    assert len(folds.files) == 6
+    assert folds.note == "not published in text"
+    first = cell(config, "Cross-pair discrimination", "UCF101 split 1")
+    assert (first.published, first.measured, first.n, first.note) == (82.2, 81.0, 10, "")
+
+
+def test_one_seed_has_no_std(config: Config) -> None:
+    put_all(config)
+    alone = msgspec.structs.replace(config, seeds=(0,))
+    assert cell(alone, "Cross-pair discrimination", "UCF101 split 1").std is None
+
+
+def test_a_missing_file_leaves_the_cell_empty(config: Config) -> None:
+    put_all(config)
+    gone = next(path for path in tables.inputs(config, "table1") if "@1/knn/ucf101-2" in str(path))
+    gone.unlink()
+    folds = cell(config, "Cross-pair discrimination", "three folds")
+    assert (folds.measured, folds.std, folds.n, folds.seeds, len(folds.files)) == (None, None, None, [], 5)
+    assert f"missing: {gone}" in folds.note
+    assert any(str(gone) in problem for problem in tables.check(config) if problem.startswith("table1"))
+
+
+def test_external_rows_and_columns_that_a_row_lacks(config: Config) -> None:
+    put_all(config)
+    assert "needs a checkpoint" in cell(config, "Ranking loss", "UCF101 split 1").note
+    assert cell(config, "Ranking loss", "UCF101 split 1").published == 79.9
+    assert "not measured for this row" in cell(config, "Random initialization", "three folds").note
+
+
+def test_another_corpus_is_not_compared(config: Config) -> None:
+    demo = msgspec.structs.replace(config, corpus="demo")
+    put_all(demo)
+    found = cell(demo, "Cross-pair discrimination", "UCF101 split 1")
+    assert "full-size data" in found.note
+    assert found.measured == 81
+
+
+def test_a_subset_of_too_many_classes_is_told_and_is_no_problem(config: Config) -> None:
+    put_all(config)
+    for run in ("cpd-r34", "cpd-r34@1"):
+        put(config, run, "zeroshot", "1", {"classes": 12, "all": {"top1": 9.0}})
+    found = cell(config, "Cross-pair discrimination", "50 classes")
+    assert found.measured is None
+    assert "too few classes: ucf101 has 12" in found.note
+    assert not [problem for problem in tables.check(config) if problem.startswith("table1")]
+
+
+def test_a_metric_that_is_not_there_is_a_problem(config: Config) -> None:
+    put_all(config)
+    put(config, "cpd-r34", "finetune", "1", {"top5": 9.0})
+    assert "no top1 in cpd-r34's finetune" in cell(config, "Cross-pair discrimination", "UCF101 split 1").note
+    assert [problem for problem in tables.check(config) if "no top1" in problem]
+
+
+def test_results_of_other_settings_are_refused(config: Config, configfiles: list[Path], tmp_path: Path) -> None:
+    put_all(config)
+    (tmp_path / "more.yaml").write_text("evaluate: {knn: {k: 3}}\n")
+    edited = load_config(*configfiles, tmp_path / "more.yaml")
+    with pytest.raises(CpdError, match=r"knn/ucf101-1\.json: measured with other settings"):
+        tables.build(edited, "table1")
+    assert [problem for problem in tables.check(edited) if "other settings" in problem]
+
+
+def test_results_of_mixed_weights_are_refused(config: Config) -> None:
+    put_all(config)
+    put(config, "cpd-r34", "knn", "2", {"emb": {"top1": 1.0}}, weights="other")
+    with pytest.raises(CpdError, match="was not the same as for"):
+        tables.build(config, "table1")
+
+
+def test_names_are_checked(configfiles: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "more.yaml").write_text(
+        "tables: {table1: {rows: [{name: a, run: cpd-r34, columns: [nope]}, {name: a, run: cpd-r50}]}}"
+    )
+    problems = tables.check_names(load_config(*configfiles, tmp_path / "more.yaml"), "table1")
+    assert [p for p in problems if "no column 'nope'" in p]
+    assert [p for p in problems if "'a' comes twice" in p]
+    assert [p for p in problems if "needs `feature`" in p]
+
+
+@pytest.mark.parametrize("overlay", [(), ("config.demo.yaml",)])
+def test_shipped_tables_are_sound(overlay: tuple[str, ...]) -> None:
+    config = load_config(ROOT / "config.yaml", *(ROOT / name for name in overlay))
+    assert [problem for name in config.tables for problem in tables.check_names(config, name)] == []
+    for name, table in config.tables.items():
+        assert tables.inputs(config, name)
+        assert len(tables.build(config, name)) == len(table.rows) * len(table.columns)
+
+
+def test_command(config: Config, configfiles: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    put_all(config)
+    arguments = ["table", "table1", "--configfile", *map(str, configfiles)]
+    assert main(arguments) == 0
+    assert "81.0 ± 1.4" in capsys.readouterr().out
+    folder = Path(config.results) / "tables"
+    assert sorted(path.suffix for path in folder.iterdir()) == [".csv", ".html", ".json", ".md", ".tex"]
+    rows = json.loads((folder / "table1.json").read_text())
+    assert rows == [msgspec.to_builtins(c) for c in tables.build(config, "table1")]
+    assert set(rows[0]) == {
+        "table", "row", "column", "published", "measured", "std", "n", "seeds", "note", "files",
+    }  # fmt: skip
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main(arguments) == 0
+    assert before == {path: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_check_command_fails_while_something_is_missing(
+    config: Config, configfiles: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_all(config)
+    assert main(["table", "--check", "--configfile", *map(str, configfiles)]) == 1
+    assert "table8: Ours R34 / 400 classes: " in capsys.readouterr().err
+    assert main(["table", "tabel1", "--configfile", *map(str, configfiles)]) == 2
+    assert "table1" in capsys.readouterr().err

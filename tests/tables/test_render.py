@@ -1,0 +1,99 @@
+"""Hostile names stay text in every format."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from cpd.tables import Cell, render
+
+NAMES = [
+    "=cmd()|' /C calc'!A0",
+    "+1",
+    "@SUM(A1)",
+    "-2+3",
+    "\tx",
+    "<script>alert(1)</script>",
+    "a | b \\ c",
+    r"$\frac{1}{2}$ 50 % & _x_ #1 ~^",
+    "日本 🎉",
+    "line\nend",
+    "**bold** [link](http://x) `code`",
+    '"quote", comma',
+]
+
+
+def make(row: str, *, column: str = "top-1", measured: float | None = 50.0, note: str = "") -> Cell:
+    found: dict[str, Any] = {"measured": measured, "std": None, "n": 3, "seeds": [0], "files": ["f.json"]}
+    return Cell(table="t", row=row, column=column, published=49.0, note=note, **found)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_csv_runs_nothing_and_loses_nothing(name: str) -> None:
+    head, row = csv.reader(io.StringIO(render.to_csv([make(name, note=name)])))
+    assert row[head.index("row")].removeprefix("'") == name
+    texts = [row[head.index(key)] for key in ("table", "row", "column", "note", "files")]
+    assert not [text for text in texts if text.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert float(row[head.index("delta")]) == 1.0
+
+
+class Texts(HTMLParser):
+    """Tags and cell texts of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.texts = [""]
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+        self.texts.append("")
+
+    def handle_data(self, data: str) -> None:
+        self.texts[-1] += data
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_html_shows_the_name_and_adds_no_tag(name: str) -> None:
+    page, plain = (Texts(render.to_html([make(n, note=n)], title=n)) for n in (name, "name"))
+    assert name in page.texts
+    assert page.tags == plain.tags
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_markdown_rows_keep_their_columns(name: str) -> None:
+    rows = [line for line in render.to_md([make(name, note=name)], title=name).splitlines() if line.startswith("|")]
+    counts = [len(re.sub(r"\\.", "", row).split("|")) for row in rows]
+    assert counts == [len(render.HEAD) + 2] * 3
+    assert len({len(row) for row in rows}) == 1, "padded"
+    assert "<script" not in re.sub(r"\\.", "", "".join(rows))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tex_has_no_bare_special_sign(name: str) -> None:
+    tex = render.to_tex([make(name)], title="t")
+    row = next(line for line in tex.splitlines() if line.endswith(r"\\") and "49.0" in line)
+    bare = re.sub(r"\\[&%$#_{}]|\\text\w+\{\}", "", row.removesuffix(r"\\"))
+    assert bare.count("&") == len(render.HEAD) - 1
+    assert not set("$%#_{}~^") & set(bare)
+
+
+def test_lines_show_delta_spread_and_notes_once() -> None:
+    cells = [make("a", measured=50.25, note="x; y"), make("a", column="top-5", measured=None, note="y"), make("b")]
+    rows, notes = render.lines(cells)
+    assert notes == ["x", "y"]
+    assert [row.row for row in rows] == ["a", "", "b"]
+    assert [row.note for row in rows] == ["(1)(2)", "(2)", ""]
+    assert (rows[0].delta, rows[1].measured, rows[1].delta) == ("+1.2", "—", "—")
+
+
+def test_tables_name_their_legend() -> None:
+    for text in (render.to_md([make("a")], title="T"), render.to_html([make("a")], title="T")):
+        assert "Measured: mean over splits" in text
+    assert r"\toprule" in render.to_tex([make("a")], title="T")
