@@ -211,5 +211,6 @@ def _check(clip: Clip, *, promised: float, clips: Clips) -> None:
     # One frame of tolerance: the last frame's own duration is not always counted.
     if clip.frames + 1 < MIN_DECODED * promised * clip.fps:
         raise VideoError("corrupt", f"{clip.frames / clip.fps:.2f} of {promised:.2f} s can be decoded")
-    if clip.frames < clips.min_frames:
-        raise VideoError("too_short", f"{clip.frames} frames, {clips.min_frames} are needed")
+    needed = max(clips.min_frames, 1)
+    if clip.frames < needed:
+        raise VideoError("too_short", f"{clip.frames} frames, {needed} are needed")

@@ -87,9 +87,10 @@ def open_media(media: str | Path | bytes) -> av.container.InputContainer:
     options = {"format_whitelist": FORMATS}
     try:
         if isinstance(media, bytes):
-            return av.open(io.BytesIO(media), mode="r", container_options=options)
+            return av.open(io.BytesIO(media), mode="r", container_options=options, metadata_errors="replace")
         # The prefix keeps names such as `http:x.mp4` or `concat:a|b` from being read as addresses.
-        return av.open(f"file:{media}", mode="r", container_options={**options, "protocol_whitelist": "file"})
+        options["protocol_whitelist"] = "file"
+        return av.open(f"file:{media}", mode="r", container_options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise _unreadable(media, error) from None
 
@@ -110,10 +111,12 @@ def video_stream(container: av.container.InputContainer) -> av.video.stream.Vide
     """The first video stream that is not a cover picture.
 
     Raises:
-        VideoError: not_video.
+        VideoError: not_video (there is none), corrupt (nothing here decodes it).
     """
     cover = av.stream.Disposition.attached_pic
     for stream in container.streams.video:
+        if getattr(stream, "codec_context", None) is None:
+            raise VideoError("corrupt", "unknown codec")
         if not stream.disposition & cover:
             return stream
     raise VideoError("not_video", "no video stream")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,9 +68,14 @@ def test_exact_in_any_order(stored: bytes, stored_full: list[NDArray[np.uint8]],
 @pytest.mark.parametrize("phase", [0, 1, 2, 3])
 def test_few_packets_are_decoded(stored: bytes, phase: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """8 frames, stride 4: at phase 0 nothing but references, at others these and the wanted pictures."""
-    counts = []
+    counts: list[int] = []
     plain = decode._decode_packets
-    monkeypatch.setattr(decode, "_decode_packets", lambda context, packets: (counts.append(len(packets)), plain(context, packets))[1])  # fmt: skip
+
+    def counted(context: Any, packets: list[Any]) -> Any:
+        counts.append(len(packets))
+        return plain(context, packets)
+
+    monkeypatch.setattr(decode, "_decode_packets", counted)
     worst = 0
     for start in range(phase, 70, 4):
         decode_frames(stored, range(start, start + 29, 4))
@@ -88,7 +95,7 @@ def test_few_packets_are_decoded(stored: bytes, phase: int, monkeypatch: pytest.
     ],
 )
 def test_exact_on_other_h264(tmp_path: Path, options: dict[str, str]) -> None:
-    video = write_video(tmp_path / "a.mp4", moving(80), crf="25", **{k: v for k, v in options.items()}).read_bytes()
+    video = write_video(tmp_path / "a.mp4", moving(80), crf="25", **options).read_bytes()
     full = full_decode(video)
     for start in range(0, 50, 7):
         assert_exact(video, list(range(start, start + 29, 4)), full)
@@ -140,11 +147,15 @@ def test_damage_gives_frames_or_a_video_error(stored: bytes, flips: list[tuple[f
     data = bytearray(stored[: int(len(stored) * share)])
     for place, mask in flips:
         data[int(place * len(data))] ^= mask
-    for attempt in (lambda: len(decode_frames(bytes(data), [0, 4, 8])), lambda: count_frames(bytes(data))):
-        try:
-            assert attempt() >= 0
-        except VideoError as error:
-            assert error.status in ("corrupt", "not_video")
+    assert outcome(lambda: len(decode_frames(bytes(data), [0, 4, 8]))) in (3, "corrupt", "not_video")
+    assert outcome(lambda: count_frames(bytes(data)) >= 0) in (True, "corrupt", "not_video")
+
+
+def outcome(attempt: Callable[[], object]) -> object:
+    try:
+        return attempt()
+    except VideoError as error:
+        return error.status
 
 
 def test_the_counter_is_read_back(tmp_path: Path) -> None:

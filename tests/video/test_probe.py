@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cpd.config import Clips
-from cpd.video.probe import Probe, VideoError, open_media, probe
+from cpd.video.probe import VideoError, open_media, probe
 
 CLIPS = Clips()
 
@@ -108,7 +108,8 @@ def test_a_bomb_is_refused_from_its_header(tmp_path: Path) -> None:
     code = (
         "import re, sys; from cpd.config import Clips; from cpd.video.probe import VideoError, probe\n"
         "try: probe(sys.argv[1], Clips())\n"
-        "except VideoError as error: print(error.status, re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
+        "except VideoError as caught: error, status = caught, open('/proc/self/status').read()\n"
+        "print(error.status, re.search(r'VmHWM:\\s+(\\d+)', status)[1])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     status, kilobytes = done.stdout.split()
@@ -132,6 +133,7 @@ def test_damage_gives_a_probe_or_a_status(
         data[int(place * len(data))] ^= mask
     (folder / "b.mp4").write_bytes(data)
     try:
-        assert isinstance(probe(folder / "b.mp4", CLIPS), Probe)
+        status = f"{probe(folder / 'b.mp4', CLIPS).width > 0}"
     except VideoError as error:
-        assert error.status in ("corrupt", "not_video", "too_large", "too_long")
+        status = error.status
+    assert status in ("True", "corrupt", "not_video", "too_large", "too_long")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,7 +22,7 @@ def test_train_spacing_is_the_stride(n: int, frames: int, stride: int, seed: int
     indices = sample.train_indices(n, views, np.random.default_rng(seed))
     assert len(indices) == frames
     assert all(0 <= index < n for index in indices)
-    assert all((after - before - stride) % n == 0 for before, after in zip(indices, indices[1:], strict=False))
+    assert all((after - before - stride) % n == 0 for before, after in pairwise(indices))
     if n > (frames - 1) * stride:
         assert np.all(np.diff(indices) == stride)
 

@@ -119,7 +119,8 @@ def test_one_matrix_is_the_sequence(tmp_path: Path, factors: tuple[float, float,
     f = np.array(factors)
     got = transforms._recolour(yuv_THWC, transforms._jitter(f, yuv_THWC) @ transforms._to_rgb())
     y, u, v = np.moveaxis(yuv_THWC.astype(float), -1, 0) - np.array([16, 128, 128])[:, None, None, None]
-    rgb = np.stack([1.164384 * y + 1.596027 * v, 1.164384 * y - 0.391762 * u - 0.812968 * v, 1.164384 * y + 2.017232 * u], -1)  # fmt: skip
+    red, blue = 1.164384 * y + 1.596027 * v, 1.164384 * y + 2.017232 * u
+    rgb = np.stack([red, 1.164384 * y - 0.391762 * u - 0.812968 * v, blue], axis=-1)
     wanted = np.clip(sequential_jitter(rgb, f), 0, 255)
     assert np.abs(got - wanted).max() <= 1
 
