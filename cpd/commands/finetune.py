@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         from cpd.evaluate.result import parse_run  # torch loads here: signals are watched by now
         from cpd.finetune import finetune
 
-        seed = parse_run(args.run_name)[1] if args.seed is None else args.seed
+        _, seed = parse_run(args.run_name)
         result = finetune(config, args.run_name, args.dataset, split=args.split, seed=seed, stop=lambda: request.reason)
     print(
         f"{args.dataset}-{args.split}: top1 {result.values['top1']:.1f}, top5 {result.values['top5']:.1f}, n {result.n}"

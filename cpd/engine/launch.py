@@ -33,7 +33,8 @@ def torchrun(processes: int, arguments: Sequence[str]) -> int:
     """
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     with watching() as request:
-        child = subprocess.Popen([*command, "-m", "cpd", *arguments])
+        # After `--` torchrun leaves options alone; before it, it takes `--run` for an abbreviation of its own.
+        child = subprocess.Popen([*command, "-m", "--", "cpd", *arguments])
         code = _wait(child, request)
     return EX_REQUEUE if request.reason and code else code
 
