@@ -6,6 +6,7 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
 import torch
 from fork_ranks import error, run_ranks
 from ranks import check_collectives
@@ -60,6 +61,7 @@ def test_nan_on_one_rank_stops_both(tmp_path: Path) -> None:
     assert not (tmp_path / "result-0.pt").exists()
 
 
+@pytest.mark.slow
 def test_signal_saves_once_for_all_and_the_run_goes_on(tmp_path: Path) -> None:
     assert run_ranks(train, tmp_path / "run", "term:5") == [EX_REQUEUE] * 2
     assert run_ranks(train, tmp_path / "run", "run") == [0, 0], error(tmp_path / "run", 0)
