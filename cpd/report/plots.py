@@ -44,7 +44,7 @@ def attrition(rows: list[Attrition]) -> str:
             left = [a + b for a, b in zip(left, share, strict=True)]
         axes.invert_yaxis()
         axes.set_xlabel("% of ids")
-        axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.25))
+        figure.legend(*axes.get_legend_handles_labels(), ncols=4, loc="outside lower center")
 
     return _svg(draw, height=1.6 + 0.4 * len(rows))
 
@@ -61,7 +61,7 @@ def curves(rows: list[Curve]) -> str:
         above.set_ylabel("training loss")
         below.set_ylabel("validation R@10, %")
         below.set_xlabel("epoch")
-        below.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.25))
+        figure.legend(*below.get_legend_handles_labels(), ncols=2, loc="outside lower center")
 
     return _svg(draw, height=4.6 + 0.1 * len(rows))
 
@@ -92,7 +92,7 @@ def _factor_figure(rows: list[Bars]) -> str:
         axes.invert_yaxis()
         axes.set_xlim(0, 100)
         axes.set_xlabel("% of predictions with the right value")
-        axes.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+        figure.legend(*axes.get_legend_handles_labels(), ncols=2, loc="outside lower center")
 
     return _svg(draw, height=1.8 + 0.35 * len(rows))
 

@@ -49,7 +49,8 @@ PAGE = """<!doctype html>
 {% else %}<p class="lost">No source has an index.json yet.</p>{% endif %}
 
 <h2 id="training">Learning curves</h2>
-{% if curves %}<img alt="training loss and validation retrieval by epoch" src="{{ curves_figure }}">
+{% if curves %}<p>Losses of different objectives cannot be compared; validation retrieval can.</p>
+<img alt="training loss and validation retrieval by epoch" src="{{ curves_figure }}">
 {% else %}<p class="lost">No run has a log yet.</p>{% endif %}
 {% for curve in curves if curve.note %}<p class="lost">{{ curve.note }}</p>{% endfor %}
 
