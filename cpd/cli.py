@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -70,9 +71,9 @@ def add_config_argument(parser: argparse.ArgumentParser) -> None:
         "--configfile",
         nargs="+",
         type=Path,
-        default=[Path("config.yaml")],
+        default=[Path(name) for name in os.environ.get("CPD_CONFIGFILES", "config.yaml").split(os.pathsep)],
         metavar="FILE",
-        help="config file(s); later ones overlay earlier ones (default: config.yaml)",
+        help="config file(s); later ones overlay earlier ones (default: $CPD_CONFIGFILES, or config.yaml)",
     )
 
 

@@ -31,8 +31,11 @@ except CpdError as error:
     raise WorkflowError(str(error))
 
 R = C.results
-CPD = f"{shlex.quote(sys.executable)} -m cpd"
-CONFIG = "--configfile " + " ".join(map(shlex.quote, CONFIGFILES))
+# What every command needs, and what must not re-run anything: this Python, the config files (default of the CLI).
+shell.prefix(
+    f"set -euo pipefail; export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH"
+    f" CPD_CONFIGFILES={shlex.quote(os.pathsep.join(CONFIGFILES))}; "
+)
 
 
 wildcard_constraints:
@@ -45,7 +48,7 @@ wildcard_constraints:
 
 
 def digest(*values) -> str:
-    """Config values as one sorted JSON text: a rule re-runs when it changes, and Snakemake prints the difference."""
+    """Config values as one sorted JSON text. When it changes, the rule re-runs and Snakemake prints the difference."""
     return cpd_config.to_json(values[0] if len(values) == 1 else list(values))
 
 
@@ -79,3 +82,26 @@ def all_runs() -> list[str]:
 
 def index(source: str) -> str:
     return f"{R}/sources/{source}/shards/index.json"
+
+
+def dataset_splits(dataset: str) -> list[str]:
+    spec = C.datasets[dataset]
+    return list(dict.fromkeys([spec.train, spec.test]))
+
+
+def feature_files(run: str, dataset: str, splits: list[str] | None = None) -> list[str]:
+    source = C.datasets[dataset].source
+    return [
+        f"{R}/features/{run}/{source}-{split}.npz"
+        for split in splits or dataset_splits(dataset)
+    ]
+
+
+def result(protocol: str) -> str:
+    return f"{R}/eval/{{run}}/{protocol}/{{dataset}}-{{split}}.json"
+
+
+def encoder_files(name: str) -> list[str]:
+    """Files of a text encoder that the workflow makes; a hub name has none."""
+    folder = Path(C.encoders[name].path)
+    return [str(folder / "config.json")] if folder.is_relative_to(R) else []

@@ -14,6 +14,8 @@ for name, source in C.sources.items():
             expand(f"{R}/sources/{name}/plan/{{chunk}}.jsonl", chunk=chunks(name)),
         log:
             f"logs/plan/{name}.log",
+        conda:
+            "../../envs/cpd.yaml"
         params:
             config=lambda w, source=source: digest(
                 source.kind,
@@ -26,7 +28,7 @@ for name, source in C.sources.items():
             code=code_digest("cpd.sources.plan", "cpd.sources.readers"),
             source=name,
         shell:
-            "{CPD} plan" " --source {params.source}" " {CONFIG}" " > {log} 2>&1"
+            "python -m cpd plan" " --source {params.source}" " > {log} 2>&1"
 
 
 rule crawl:
@@ -37,17 +39,20 @@ rule crawl:
     log:
         "logs/crawl/{source}/{chunk}.log",
     retries: 2
+    conda:
+        "../../envs/cpd.yaml"
     resources:
-        youtube=lambda w: int(bool(C.sources[w.source].url) and not C.sources[w.source].site),
+        youtube=lambda w: int(
+            bool(C.sources[w.source].url) and not C.sources[w.source].site
+        ),
         runtime="12h",
     params:
         config=lambda w: digest(C.crawl),
         code=code_digest("cpd.commands.crawl"),
     shell:
-        "{CPD} crawl"
+        "python -m cpd crawl"
         " --source {wildcards.source}"
         " --chunk {wildcards.chunk}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -58,14 +63,15 @@ rule title_clean:
         f"{SOURCES}/clean/{{chunk}}.jsonl",
     log:
         "logs/title-clean/{source}/{chunk}.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         config=digest(C.text.english_margin, C.text.max_chars),
         code=code_digest("cpd.text.clean", "cpd.commands.title_clean"),
     shell:
-        "{CPD} title-clean"
+        "python -m cpd title-clean"
         " --source {wildcards.source}"
         " --chunk {wildcards.chunk}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -77,14 +83,15 @@ rule title_tree:
         f"{SOURCES}/tree/{{chunk}}.jsonl",
     log:
         "logs/title-tree/{source}/{chunk}.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         config=digest(C.text),
         code=code_digest("cpd.text.tree", "cpd.commands.title_tree"),
     shell:
-        "{CPD} title-tree"
+        "python -m cpd title-tree"
         " --source {wildcards.source}"
         " --chunk {wildcards.chunk}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -95,6 +102,8 @@ rule clips:
         f"{SOURCES}/clips/{{chunk}}.jsonl",
     log:
         "logs/clips/{source}/{chunk}.log",
+    conda:
+        "../../envs/cpd.yaml"
     threads: 2
     resources:
         runtime="4h",
@@ -102,10 +111,9 @@ rule clips:
         config=digest(C.clips),
         code=code_digest("cpd.commands.clips"),
     shell:
-        "{CPD} clips"
+        "python -m cpd clips"
         " --source {wildcards.source}"
         " --chunk {wildcards.chunk}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -124,13 +132,14 @@ rule shard:
         ledger=f"{SOURCES}/shards/{{chunk}}.ledger.jsonl",
     log:
         "logs/shard/{source}/{chunk}.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         code=code_digest("cpd.shards.write", "cpd.commands.shard"),
     shell:
-        "{CPD} shard"
+        "python -m cpd shard"
         " --source {wildcards.source}"
         " --chunk {wildcards.chunk}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -144,7 +153,9 @@ rule index:
         f"{SOURCES}/shards/index.json",
     log:
         "logs/index/{source}.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         code=code_digest("cpd.shards.index"),
     shell:
-        "{CPD} index" " --source {wildcards.source}" " {CONFIG}" " > {log} 2>&1"
+        "python -m cpd index" " --source {wildcards.source}" " > {log} 2>&1"

@@ -9,12 +9,14 @@ if C.demo:
             f"{C.demo.folder}/corpus.json",
         log:
             "logs/demo/corpus.log",
+        conda:
+            "../../envs/cpd.yaml"
         threads: workflow.cores
         params:
             config=digest(C.demo),
             code=code_digest("cpd.sources.demo.corpus"),
         shell:
-            "{CPD} demo-corpus" " {CONFIG}" " > {log} 2>&1"
+            "python -m cpd demo-corpus" " > {log} 2>&1"
 
     rule demo_stanza:
         """Train stanza's tagger and parser on the demo's treebank."""
@@ -26,15 +28,14 @@ if C.demo:
             metrics=f"{R}/stanza/metrics.json",
         log:
             "logs/demo/stanza.log",
+        conda:
+            "../../envs/cpd.yaml"
         params:
             config=digest(C.demo.stanza_steps, C.demo.seed),
             code=code_digest("cpd.text.demo_stanza"),
             folder=subpath(output.pos, parent=True),
         shell:
-            "{CPD} demo-stanza"
-            " {CONFIG}"
-            " --output {params.folder:q}"
-            " > {log} 2>&1"
+            "python -m cpd demo-stanza" " --output {params.folder:q}" " > {log} 2>&1"
 
     rule demo_encoder:
         """Train a small DistilBERT on the demo's titles."""
@@ -47,6 +48,8 @@ if C.demo:
             f"{R}/encoders/{{encoder}}/metrics.json",
         log:
             "logs/demo/encoder-{encoder}.log",
+        conda:
+            "../../envs/cpd.yaml"
         params:
             config=digest(
                 C.demo.encoder_steps,
@@ -57,10 +60,7 @@ if C.demo:
             code=code_digest("cpd.text.demo_encoder"),
             folder=subpath(output[0], parent=True),
         shell:
-            "{CPD} demo-encoder"
-            " {CONFIG}"
-            " --output {params.folder:q}"
-            " > {log} 2>&1"
+            "python -m cpd demo-encoder" " --output {params.folder:q}" " > {log} 2>&1"
 
     STANZA_MODELS = [rules.demo_stanza.output.pos, rules.demo_stanza.output.depparse]
 
@@ -73,19 +73,15 @@ else:
         log:
             "logs/stanza-download.log",
         retries: 2
+        conda:
+            "../../envs/cpd.yaml"
         params:
             config=digest(C.text),
         shell:
-            "{CPD} title-tree --download" " {CONFIG}" " > {log} 2>&1"
+            "python -m cpd title-tree --download" " > {log} 2>&1"
 
     STANZA_MODELS = (
         [C.text.pos_model, C.text.depparse_model]
         if C.text.pos_model
         else rules.stanza_models.output
     )
-
-
-def encoder_files(name: str) -> list[str]:
-    """Files of a text encoder that the workflow makes; a hub name has none."""
-    folder = Path(C.encoders[name].path)
-    return [str(folder / "config.json")] if folder.is_relative_to(R) else []

@@ -1,19 +1,4 @@
 # Frozen features once per run and split; then one rule a protocol. Result files are all that tables read.
-def dataset_splits(dataset: str) -> list[str]:
-    spec = C.datasets[dataset]
-    return list(dict.fromkeys([spec.train, spec.test]))
-
-
-def feature_files(run: str, dataset: str, splits: list[str] | None = None) -> list[str]:
-    source = C.datasets[dataset].source
-    return [
-        f"{R}/features/{run}/{source}-{split}.npz"
-        for split in splits or dataset_splits(dataset)
-    ]
-
-
-def result(protocol: str) -> str:
-    return f"{R}/eval/{{run}}/{protocol}/{{dataset}}-{{split}}.json"
 
 
 rule features:
@@ -27,6 +12,8 @@ rule features:
         "logs/features/{run}/{source}-{split}.log",
     benchmark:
         f"{R}/benchmarks/features/{{run}}/{{source}}-{{split}}.tsv"
+    conda:
+        "../../envs/cpd.yaml"
     resources:
         gpu=lambda w: min(1, experiment(w.run).gpus),
         runtime="12h",
@@ -34,11 +21,10 @@ rule features:
         config=digest(C.evaluate.features),
         code=code_digest("cpd.evaluate.features"),
     shell:
-        "{CPD} features"
+        "python -m cpd features"
         " --run {wildcards.run}"
         " --source {wildcards.source}"
         " --split {wildcards.split}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -49,15 +35,16 @@ rule knn:
         result("knn"),
     log:
         "logs/knn/{run}/{dataset}-{split}.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         config=digest(C.evaluate.knn),
         code=code_digest("cpd.evaluate.knn", "cpd.evaluate.datasets"),
     shell:
-        "{CPD} knn"
+        "python -m cpd knn"
         " --run {wildcards.run}"
         " --dataset {wildcards.dataset}"
         " --split {wildcards.split}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -68,15 +55,16 @@ rule linear:
         result("linear"),
     log:
         "logs/linear/{run}/{dataset}-{split}.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         config=digest(C.evaluate.linear),
         code=code_digest("cpd.evaluate.linear", "cpd.evaluate.datasets"),
     shell:
-        "{CPD} linear"
+        "python -m cpd linear"
         " --run {wildcards.run}"
         " --dataset {wildcards.dataset}"
         " --split {wildcards.split}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -88,15 +76,16 @@ rule zeroshot:
         result("zeroshot"),
     log:
         "logs/zeroshot/{run}/{dataset}-{split}.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         config=digest(C.evaluate.zeroshot),
         code=code_digest("cpd.evaluate.zeroshot", "cpd.evaluate.datasets"),
     shell:
-        "{CPD} zeroshot"
+        "python -m cpd zeroshot"
         " --run {wildcards.run}"
         " --dataset {wildcards.dataset}"
         " --split {wildcards.split}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -107,15 +96,16 @@ rule retrieval:
         result("retrieval"),
     log:
         "logs/retrieval/{run}/{dataset}-{split}.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         config=digest(C.evaluate.retrieval),
         code=code_digest("cpd.evaluate.retrieval", "cpd.evaluate.datasets"),
     shell:
-        "{CPD} retrieval"
+        "python -m cpd retrieval"
         " --run {wildcards.run}"
         " --dataset {wildcards.dataset}"
         " --split {wildcards.split}"
-        " {CONFIG}"
         " > {log} 2>&1"
 
 
@@ -130,6 +120,8 @@ rule finetune:
         "logs/finetune/{run}/{dataset}-{split}.log",
     benchmark:
         f"{R}/benchmarks/finetune/{{run}}/{{dataset}}-{{split}}.tsv"
+    conda:
+        "../../envs/cpd.yaml"
     resources:
         gpu=lambda w: experiment(w.run).gpus,
         runtime="2d",
@@ -137,10 +129,9 @@ rule finetune:
         config=digest(C.evaluate.finetune),
         code=code_digest("cpd.finetune"),
     shell:
-        "{CPD} finetune"
+        "python -m cpd finetune"
         " --run {wildcards.run}"
         " --dataset {wildcards.dataset}"
         " --split {wildcards.split}"
         " --gpus {resources.gpu}"
-        " {CONFIG}"
         " > {log} 2>&1"

@@ -17,6 +17,8 @@ rule pretrain:
         "logs/pretrain/{run}.log",
     benchmark:
         f"{R}/benchmarks/pretrain/{{run}}.tsv"
+    conda:
+        "../../envs/cpd.yaml"
     resources:
         gpu=lambda w: experiment(w.run).gpus,
         runtime="7d",
@@ -29,9 +31,8 @@ rule pretrain:
         seed=lambda w: seed(w.run),
         folder=subpath(output.model, parent=True),
     shell:
-        "{CPD} pretrain {params.experiment}"
+        "python -m cpd pretrain {params.experiment}"
         " --seed {params.seed}"
         " --gpus {resources.gpu}"
         " --output {params.folder:q}"
-        " {CONFIG}"
         " > {log} 2>&1"

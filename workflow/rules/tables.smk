@@ -9,11 +9,13 @@ rule table:
         expand(f"{R}/tables/{{{{table}}}}.{{suffix}}", suffix=FORMATS),
     log:
         "logs/table/{table}.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         config=lambda w: digest(C.tables[w.table], C.corpus),
         code=code_digest("cpd.tables", "cpd.paper"),
     shell:
-        "{CPD} table {wildcards.table}" " {CONFIG}" " > {log} 2>&1"
+        "python -m cpd table {wildcards.table}" " > {log} 2>&1"
 
 
 rule tables:
@@ -31,7 +33,9 @@ rule report:
         report(f"{R}/report.html", category="Report"),
     log:
         "logs/report.log",
+    conda:
+        "../../envs/cpd.yaml"
     params:
         code=code_digest("cpd.report"),
     shell:
-        "{CPD} report" " --output {output:q}" " {CONFIG}" " > {log} 2>&1"
+        "python -m cpd report" " --output {output:q}" " > {log} 2>&1"
