@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cpd import config as c
+from cpd.config.reference import reference, schema
 from cpd.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -83,3 +84,12 @@ def test_equal_configs_give_equal_text(tmp_path: Path) -> None:
     two = overlay(tmp_path, "experiments: {mine: {heads: {hidden: 4, dim: 8}}}")
     assert c.to_json(c.experiment(one, "mine")) == c.to_json(c.experiment(two, "mine"))
     assert c.to_json(c.experiment(one, "mine")) != c.to_json(c.experiment(one, "cpd-r34"))
+
+
+def test_reference_page_is_fresh() -> None:
+    page = (ROOT / "docs" / "config.md").read_text()
+    assert page == reference().rstrip() + "\n", "stale: python -m cpd config --reference > docs/config.md"
+
+
+def test_schema_names_every_key() -> None:
+    assert {"sources", "experiments", "tables"} <= set(schema()["$defs"]["Config"]["properties"])
