@@ -34,7 +34,7 @@ demo: $(STAMP)
 	@cat results/demo/tables/table1.md
 
 demo-seeds: $(STAMP)
-	$(SNAKEMAKE) $(DEMO) config.demo-seeds.yaml results/demo/tables/control.md
+	$(SNAKEMAKE) results/demo/tables/control.md $(DEMO) config.demo-seeds.yaml
 	@cat results/demo/tables/control.md
 
 lint: $(STAMP)
