@@ -29,5 +29,6 @@ def run(args: argparse.Namespace) -> int:
     if config.demo is None:
         raise CpdError("the config has no `demo`", hint="add config.demo.yaml to --configfile")
     metrics = demo_encoder.train(config.demo, args.output)
-    print(f"{args.output}: masked word loss {metrics['mlm_loss_untrained']:.3f} -> {metrics['mlm_loss']:.3f} nats")
+    before, after = metrics["untrained"]["top1"], metrics["top1"]
+    print(f"{args.output}: held-out neighbour found {before:.1f} % -> {after:.1f} %")
     return 0

@@ -1,6 +1,11 @@
-"""Train the demo's text encoder: a small DistilBERT, by masked language modelling on the demo's own titles.
+"""Train the demo's text encoder: a small DistilBERT that tells which sentences stand together.
 
-Shapes: B sentences, T tokens.
+A language model read enough text to know that `spins` and `rotates` mean the same and `bounces` does not. Masked words
+of generated titles cannot teach that (every motion may stand where another does, so all motions become alike); what
+stands together in a paragraph can. The objective is Quick-Thoughts (Logeswaran and Lee, 2018, equation 2): tell a
+sentence's neighbour from the neighbours of the batch's other sentences.
+
+Shapes: B paragraphs, T tokens, E sentence feature.
 """
 
 from __future__ import annotations
@@ -11,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 from tqdm import tqdm
 
 from cpd.errors import CpdError
@@ -20,10 +27,13 @@ from cpd.text.folders import whole_folder
 if TYPE_CHECKING:
     from cpd.config import Demo
 
+Paragraph = tuple[str, str]
+SENTENCES = 2
 VOCABULARY = 2000
 POSITIONS = 128
 BATCH = 64
-HELD_OUT = 10  # one sentence in ten is for the metric
+TAU = 0.1
+HELD_OUT = 10  # one paragraph in ten is for the metric
 _SPECIAL = {
     "pad_token": "[PAD]",
     "unk_token": "[UNK]",
@@ -34,32 +44,33 @@ _SPECIAL = {
 
 
 def train(demo: Demo, output: str | Path) -> dict[str, Any]:
-    """Train on `{demo.folder}/titles.txt` (one sentence a line) and save a transformers folder to `output`.
+    """Train on `{demo.folder}/paragraphs.txt` and save a transformers folder to `output`.
 
     The same seed, sentences and number of threads give the same weights.
 
     Returns:
-        What is written to metrics.json: `mlm_loss` (nats per masked token on held-out sentences), before and after.
+        What is written to metrics.json: `loss` (nats) and `top1` (percent of sentences whose neighbour is found among
+        at most 64) on held-out paragraphs, after and before training.
 
     Raises:
-        CpdError: there are no titles, or `encoder_dim` does not fit.
+        CpdError: there are too few paragraphs, a line is not two sentences, or `encoder_dim` does not fit.
     """
-    sentences = _read_sentences(Path(demo.folder) / "titles.txt")
-    held_out = sentences[::HELD_OUT]
-    kept = [sentence for number, sentence in enumerate(sentences) if number % HELD_OUT] or sentences
-    tokenizer = train_tokenizer(kept)
+    paragraphs = _read_paragraphs(Path(demo.folder) / "paragraphs.txt")
+    held_out = paragraphs[::HELD_OUT]
+    kept = [paragraph for number, paragraph in enumerate(paragraphs) if number % HELD_OUT]
+    tokenizer = train_tokenizer([sentence for paragraph in kept for sentence in paragraph])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(demo.seed)
         model = _new_model(demo, vocabulary=len(tokenizer), pad=tokenizer.pad_token_id)
-        before = mlm_loss(model, tokenizer, held_out)
+        untrained = _measure(model, tokenizer, held_out)
         _fit(model, tokenizer, kept, steps=demo.encoder_steps, seed=demo.seed)
     metrics = {
-        "mlm_loss": mlm_loss(model, tokenizer, held_out),
-        "mlm_loss_untrained": before,
+        **_measure(model, tokenizer, held_out),
+        "untrained": untrained,
         "steps": demo.encoder_steps,
-        "sentences": len(sentences),
+        "paragraphs": len(paragraphs),
         "vocabulary": len(tokenizer),
-        "parameters": sum(p.numel() for p in model.distilbert.parameters()),
+        "parameters": sum(p.numel() for p in model.parameters()),
         "seed": demo.seed,
     }
     _save(model, tokenizer, metrics, output)
@@ -96,7 +107,7 @@ def _pieces(words: list[str]) -> list[str]:
 
 
 def _new_model(demo: Demo, *, vocabulary: int, pad: int) -> Any:
-    from transformers import DistilBertConfig, DistilBertForMaskedLM
+    from transformers import DistilBertConfig, DistilBertModel
 
     heads = max(1, demo.encoder_dim // 32)
     if demo.encoder_dim % heads:
@@ -110,75 +121,78 @@ def _new_model(demo: Demo, *, vocabulary: int, pad: int) -> Any:
         max_position_embeddings=POSITIONS,
         pad_token_id=pad,
     )
-    return DistilBertForMaskedLM(config)
+    return DistilBertModel(config)
 
 
-def _collator(tokenizer: Any, *, seed: int) -> Any:
-    """BERT's masking: 15 % of the tokens; of these 80 % become [MASK], 10 % another token, 10 % stay."""
-    from transformers import DataCollatorForLanguageModeling
-
-    return DataCollatorForLanguageModeling(tokenizer=tokenizer, mlm_probability=0.15, seed=seed)
-
-
-def _fit(model: Any, tokenizer: Any, sentences: list[str], *, steps: int, seed: int) -> None:
+def _fit(model: Any, tokenizer: Any, paragraphs: list[Paragraph], *, steps: int, seed: int) -> None:
     """AdamW, linear warm-up over a tenth of the steps, then cosine to 0."""
     from transformers import get_cosine_schedule_with_warmup
 
-    ids = _encoded(tokenizer, sentences)
-    collate = _collator(tokenizer, seed=seed)
     rng = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     schedule = get_cosine_schedule_with_warmup(optimizer, max(1, steps // 10), steps)
     model.train()
     for _ in tqdm(range(steps), desc="demo-encoder", unit="step", disable=None):
-        chosen = torch.randint(len(ids), (BATCH,), generator=rng).tolist()
-        loss = model(**collate([ids[i] for i in chosen])).loss
+        chosen = torch.randperm(len(paragraphs), generator=rng)[:BATCH].tolist()
+        logits_BB = _logits(model, tokenizer, [paragraphs[i] for i in chosen])
+        loss = _neighbour_loss(logits_BB)
         if not torch.isfinite(loss):
-            raise CpdError("demo-encoder: the loss is not finite", hint="check titles.txt and demo.encoder_dim")
+            raise CpdError("demo-encoder: the loss is not finite", hint="check paragraphs.txt and demo.encoder_dim")
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
 
 
 @torch.no_grad()
-def mlm_loss(model: Any, tokenizer: Any, sentences: list[str]) -> float:
-    """Mean cross-entropy over masked tokens, with the same masks at every call."""
+def _measure(model: Any, tokenizer: Any, paragraphs: list[Paragraph]) -> dict[str, float]:
     model.eval()
-    ids = _encoded(tokenizer, sentences)
-    collate = _collator(tokenizer, seed=0)
-    total, count = 0.0, 0
-    for start in range(0, len(ids), BATCH):
-        batch = collate(ids[start : start + BATCH])
-        masked = int((batch["labels"] != -100).sum())
-        total += float(model(**batch).loss) * masked if masked else 0.0
-        count += masked
-    if not count:
-        raise CpdError("demo-encoder: too few titles to measure the loss on", hint="raise demo.train")
-    return total / count
+    loss, found = 0.0, 0
+    for start in range(0, len(paragraphs), BATCH):
+        logits_BB = _logits(model, tokenizer, paragraphs[start : start + BATCH])
+        loss += float(_neighbour_loss(logits_BB)) * len(logits_BB)
+        found += int((logits_BB.argmax(1) == torch.arange(len(logits_BB))).sum())
+    return {"loss": loss / len(paragraphs), "top1": 100 * found / len(paragraphs)}
 
 
-def _encoded(tokenizer: Any, sentences: list[str]) -> list[dict[str, list[int]]]:
-    rows: list[list[int]] = tokenizer(sentences, truncation=True)["input_ids"]
-    return [{"input_ids": row, "attention_mask": [1] * len(row)} for row in rows]
+def _logits(model: Any, tokenizer: Any, paragraphs: list[Paragraph]) -> Tensor:
+    """(B, B): cosine of every first sentence with every second one, over tau."""
+    first_BE, second_BE = (_features(model, tokenizer, list(side)) for side in zip(*paragraphs, strict=True))
+    return first_BE @ second_BE.T / TAU
+
+
+def _features(model: Any, tokenizer: Any, sentences: list[str]) -> Tensor:
+    """Unit rows (B, E): the mean over tokens that are no padding, as the text tower takes it."""
+    tokens = tokenizer(sentences, padding=True, truncation=True, return_tensors="pt")
+    weight_BT1 = tokens["attention_mask"].unsqueeze(-1)
+    return functional.normalize((model(**tokens).last_hidden_state * weight_BT1).sum(1), dim=1)
+
+
+def _neighbour_loss(logits_BB: Tensor) -> Tensor:
+    """Quick-Thoughts, equation 2, in both directions; nats."""
+    own_B = torch.arange(len(logits_BB))
+    return (functional.cross_entropy(logits_BB, own_B) + functional.cross_entropy(logits_BB.T, own_B)) / 2
 
 
 def _save(model: Any, tokenizer: Any, metrics: dict[str, Any], output: str | Path) -> None:
-    """The encoder alone: `AutoModel` needs no masked-word head."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with whole_folder(output) as folder:
-        model.distilbert.save_pretrained(folder)
+        model.save_pretrained(folder)
         (folder / "model.safetensors").chmod(0o644)  # written for its owner alone
         tokenizer.save_pretrained(folder)
         write_json(folder / "metrics.json", metrics)
 
 
-def _read_sentences(path: Path) -> list[str]:
+def _read_paragraphs(path: Path) -> list[Paragraph]:
+    hint = "`cpd demo-corpus` writes it"
     if not path.is_file():
-        raise CpdError(f"{path}: no such file", hint="`cpd demo-corpus` writes it")
-    sentences = [line.strip() for line in path.read_text().split("\n") if line.strip()]
-    if not sentences:
-        raise CpdError(f"{path}: no titles in it", hint="`cpd demo-corpus` writes it")
-    return sentences
+        raise CpdError(f"{path}: no such file", hint=hint)
+    rows = [tuple(line.split("\t")) for line in path.read_text().split("\n") if line.strip()]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != SENTENCES:
+            raise CpdError(f"{path}: paragraph {number} is not two sentences parted by a tab", hint=hint)
+    if len(rows) < 2 * HELD_OUT:
+        raise CpdError(f"{path}: {len(rows)} paragraphs, and {2 * HELD_OUT} are needed", hint=hint)
+    return [(row[0], row[1]) for row in rows]

@@ -45,7 +45,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     (folder / "treebank" / "train.conllu").write_text(conllu(100, seed=0))
     (folder / "treebank" / "dev.conllu").write_text(conllu(20, seed=1))
     titles = [line[9:] for line in conllu(100, seed=2).split("\n") if line.startswith("# text")]
-    (folder / "titles.txt").write_text("\n".join(titles) + "\n")
+    paragraphs = [f"{title}\t{' '.join(reversed(title.split()))}" for title in titles]
+    (folder / "paragraphs.txt").write_text("\n".join(paragraphs) + "\n")
     return Demo(folder=str(folder), stanza_steps=30, encoder_steps=30, encoder_dim=32, encoder_layers=1)
 
 

@@ -44,7 +44,8 @@ def test_stanza_training_is_deterministic(demo: Demo, tmp_path: Path) -> None:
 def test_the_encoder_learns_and_equal_seeds_give_equal_bytes(demo: Demo, tmp_path: Path) -> None:
     metrics = demo_encoder.train(demo, tmp_path / "a")
     demo_encoder.train(demo, tmp_path / "b")
-    assert metrics["mlm_loss"] < metrics["mlm_loss_untrained"] - 0.5
+    assert metrics["loss"] < metrics["untrained"]["loss"] - 0.5
+    assert metrics["top1"] > 80
     assert read_json(tmp_path / "a" / "metrics.json") == metrics
     for name in ("model.safetensors", "tokenizer.json"):
         assert sha256_file(tmp_path / "a" / name) == sha256_file(tmp_path / "b" / name)
@@ -65,11 +66,12 @@ def test_missing_or_empty_input_is_named(demo: Demo, tmp_path: Path) -> None:
     nowhere = msgspec.structs.replace(demo, folder=str(tmp_path / "nowhere"))
     with pytest.raises(CpdError, match=r"train.conllu"):
         demo_stanza.train(nowhere, tmp_path / "out")
-    with pytest.raises(CpdError, match=r"titles.txt"):
+    with pytest.raises(CpdError, match=r"paragraphs.txt: no such file"):
         demo_encoder.train(nowhere, tmp_path / "out")
-    (tmp_path / "titles.txt").write_text("\n\n")
-    with pytest.raises(CpdError, match="no titles"):
-        demo_encoder.train(msgspec.structs.replace(demo, folder=str(tmp_path)), tmp_path / "out")
+    for content, problem in (("\n\n", "0 paragraphs"), ("a\tb\nc\n", "paragraph 2 is not two sentences")):
+        (tmp_path / "paragraphs.txt").write_text(content)
+        with pytest.raises(CpdError, match=problem):
+            demo_encoder.train(msgspec.structs.replace(demo, folder=str(tmp_path)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -86,5 +88,5 @@ def test_commands_need_a_demo_section_and_write_the_folder(
     short = msgspec.structs.replace(demo, encoder_steps=2)
     path.write_text(json.dumps({**config, "demo": msgspec.to_builtins(short)}))
     assert main(["demo-encoder", "--configfile", str(path), "--output", str(tmp_path / "out")]) == 0
-    assert "nats" in capsys.readouterr().out
+    assert "held-out neighbour found" in capsys.readouterr().out
     assert (Path(tmp_path) / "out" / "config.json").is_file()

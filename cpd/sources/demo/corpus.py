@@ -28,7 +28,7 @@ from cpd.sources.demo.lists import WebVideo
 from cpd.sources.demo.render import Scene
 
 TREEBANK = {"train": 500, "dev": 60}
-SENTENCES = 3000
+PARAGRAPHS = 2000
 KEEP_OF_CORRUPT = 0.6
 FOLDERS = ("site", "ucf101", "hmdb51", "treebank")
 INLINE_JOBS = 40  # so few videos are not worth starting processes
@@ -118,7 +118,7 @@ def _texts(demo: config.Demo, contents: Contents) -> dict[str, str]:
     texts = {f"kinetics_{split}.csv": lists.kinetics_csv(contents.web, split=split) for split in ("train", "val")}
     for name, n in TREEBANK.items():
         texts[f"treebank/{name}.conllu"] = treebank.conllu(n, seed=demo.seed, name=name)
-    texts["titles.txt"] = treebank.sentences(SENTENCES, seed=demo.seed)
+    texts["paragraphs.txt"] = treebank.paragraphs(PARAGRAPHS, seed=demo.seed)
     texts |= {f"ucf101/splits/{name}": text for name, text in downstream.ucf_lists(contents.ucf).items()}
     texts |= {f"hmdb51/splits/{name}": text for name, text in downstream.hmdb_lists(contents.hmdb).items()}
     return texts

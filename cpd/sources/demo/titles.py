@@ -51,10 +51,25 @@ def foreign_title(category: Category, rng: random.Random) -> Title:
 
 def annotated(rng: random.Random) -> Node:
     """A clean title with its tree, of any words of the vocabulary (combinations that no video shows included)."""
+    return _annotated(_any_slots(rng), rng)
+
+
+def paragraph(rng: random.Random) -> tuple[Node, Node]:
+    """Two clean sentences that speak of the same thing, in words and an order of their own."""
+    slots = _any_slots(rng)
+    return _annotated(slots, rng), _annotated(slots, rng)
+
+
+def _any_slots(rng: random.Random) -> Slots | None:
+    """Any motion, colour and shape (the first two may be left out); None, 1 time in 20: something else altogether."""
     slots = Slots(
         rng.choice((*words.VERBS, *words.VERBS, "")), rng.choice((*words.COLOURS, "")), rng.choice(tuple(words.SHAPES))
     )
-    root = grammar.irrelevant(rng) if rng.random() < 0.05 else grammar.sentence(slots, rng)
+    return None if rng.random() < 0.05 else slots
+
+
+def _annotated(slots: Slots | None, rng: random.Random) -> Node:
+    root = grammar.sentence(slots, rng) if slots else grammar.irrelevant(rng)
     extras = tuple(node for extra in _extras(rng) for node in extra.nodes)
     return _restyle(replace(root, after=root.after + extras), rng.choice(STYLES))
 

@@ -1,4 +1,4 @@
-"""The demo's treebank (CoNLL-U) and the clean sentences its language model is trained on."""
+"""The demo's treebank (CoNLL-U) and the paragraphs its language model is trained on."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ def conllu(n: int, *, seed: int, name: str) -> str:
     return "".join(_block(titles.annotated(stream(seed, "treebank", name, i)), f"{name}-{i}") for i in range(n))
 
 
-def sentences(n: int, *, seed: int) -> str:
-    """`n` clean titles, one a line. They are text alone: no video has them as its title by design."""
-    return "".join(grammar.text(titles.annotated(stream(seed, "sentences", i))) + "\n" for i in range(n))
+def paragraphs(n: int, *, seed: int) -> str:
+    """`n` paragraphs, one a line, of two clean sentences parted by a tab.
+
+    They are text alone: no video has them as its title by design. That sentences which stand together speak of the same
+    thing is what the language model learns from (cpd/text/demo_encoder.py).
+    """
+    pairs = (titles.paragraph(stream(seed, "paragraphs", i)) for i in range(n))
+    return "".join("\t".join(map(grammar.text, pair)) + "\n" for pair in pairs)
 
 
 def _block(root: Node, name: str) -> str:

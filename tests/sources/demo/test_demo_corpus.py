@@ -56,7 +56,7 @@ def test_a_killed_build_resumes_to_the_same_bytes(small: Demo) -> None:
     folder = Path(small.folder)
     before = digests(folder)
     lost = [*sorted(folder.glob("site/media/*"))[:3], *sorted(folder.glob("ucf101/videos/*/*"))[:2]]
-    for path in (*lost, folder / "corpus.json", folder / "titles.txt"):
+    for path in (*lost, folder / "corpus.json", folder / "paragraphs.txt"):
         path.unlink()
     kept = max(folder.glob("hmdb51/videos/*/*"))
     stamp = kept.stat().st_mtime_ns

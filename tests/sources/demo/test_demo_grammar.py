@@ -111,7 +111,9 @@ def test_equal_siblings_keep_their_own_places() -> None:
 
 
 def test_sentences_name_combinations_that_no_video_shows() -> None:
-    lines = treebank.sentences(3000, seed=0).splitlines()
+    paragraphs = [line.split("\t") for line in treebank.paragraphs(1500, seed=0).splitlines()]
+    assert len(paragraphs) == 1500
+    lines = [sentence for pair in paragraphs for sentence in pair]
     assert len(lines) == 3000
     told = {(*named(COLOUR_WORDS, line), *named(SHAPE_WORDS, line)) for line in lines}
     assert ("blue", "triangle") in told
@@ -120,8 +122,16 @@ def test_sentences_name_combinations_that_no_video_shows() -> None:
     )
 
 
+def test_sentences_of_a_paragraph_speak_of_the_same_thing() -> None:
+    pairs = [line.lower().split("\t") for line in treebank.paragraphs(500, seed=0).splitlines()]
+    assert sum(first == second for first, second in pairs) < 25
+    for first, second in pairs:
+        assert set(named(SHAPE_WORDS, first)) == set(named(SHAPE_WORDS, second)), (first, second)
+        assert set(named(COLOUR_WORDS, first)) == set(named(COLOUR_WORDS, second)), (first, second)
+
+
 def test_an_before_vowels() -> None:
-    lines = treebank.sentences(3000, seed=0).lower()
+    lines = treebank.paragraphs(1500, seed=0).lower()
     assert re.search(r"\ban (emerald|azure|amber)\b", lines)
     assert not re.search(r"\ba [aeio]|\ban [^aeiou]", lines)
 
@@ -129,7 +139,7 @@ def test_an_before_vowels() -> None:
 def test_cleaning_keeps_english_titles_and_empties_foreign_ones() -> None:
     from cpd.text.clean import clean_title
 
-    known = set(treebank.sentences(3000, seed=0).lower().split())
+    known = set(treebank.paragraphs(1500, seed=0).lower().split())
     for i, category in enumerate(classes.ALL):
         assert clean_title(titles.foreign_title(category, stream("foreign", i)).text) == ""
         for k in range(10):
