@@ -53,6 +53,7 @@ def test_every_shipped_experiment_is_valid() -> None:
         ("\tresults: a", "over.yaml"),
         ("- a\n- b", "a config file is a mapping"),
         ("run: !!python/object/apply:os.system [true]", "over.yaml"),
+        ("experiments: {mine: {evaluate: {features: {sise: 256}}}}", "did you mean 'size'?"),
         ("crawl: {retries: -1}", "retries must be 0 or more"),
         ("experiments: {mine: {stages: [{epochs: 0, lr: 0.1}]}}", "epochs must be at least 1"),
         ("experiments: {mine: {objective: {name: cros_pair}}}", "cros_pair"),
@@ -77,6 +78,16 @@ def test_mappings_merge_and_lists_replace(tmp_path: Path) -> None:
     assert config.seeds == (7, 8)
     assert config.crawl.retries == 9
     assert config.crawl.sleep == 5.0
+
+
+def test_an_experiment_has_test_views_of_its_own_beside_what_trains_it(tmp_path: Path) -> None:
+    config = overlay(tmp_path, "experiments: {mine: {evaluate: {features: {size: 96}}}, plain: {}}")
+    assert c.evaluation(config, "plain") == config.evaluate
+    assert c.evaluation(config, "mine").features.size == 96
+    assert c.evaluation(config, "mine").features.clips == config.evaluate.features.clips
+    assert c.evaluation(config, "mine").finetune == config.evaluate.finetune
+    assert c.experiment(config, "mine") == c.experiment(config, "plain"), "another test view must not train again"
+    assert c.evaluation(config, "cpd-r50").finetune.test.size == 224
 
 
 def test_equal_configs_give_equal_text(tmp_path: Path) -> None:

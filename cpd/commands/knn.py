@@ -25,11 +25,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Classify the test items by their neighbours among the training items."""
     from cpd.evaluate import datasets, knn
+    from cpd.evaluate.result import settings_of
 
     started = time.monotonic()
     config = load_config(*args.configfile)
     train, test = datasets.labelled(config, args.run, dataset=args.dataset, split=args.split)
     factors = datasets.factors_of(config, args.dataset)
-    values = knn.evaluate(train, test, config.evaluate.knn, factors=factors)
+    values = knn.evaluate(train, test, settings_of(config, args.run).knn, factors=factors)
     inputs = datasets.inputs(config, args.run, dataset=args.dataset)
     return finish(config, args, protocol="knn", values=values, n=len(test), inputs=inputs, started=started)

@@ -26,12 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train a probe on the training items and test it."""
     from cpd.evaluate import datasets, linear
+    from cpd.evaluate.result import settings_of
 
     started = time.monotonic()
     config = load_config(*args.configfile)
     train, test = datasets.labelled(config, args.run, dataset=args.dataset, split=args.split)
     factors = datasets.factors_of(config, args.dataset)
     seed = parse_run(args.run)[1]
-    values = linear.evaluate(train, test, config.evaluate.linear, seed=seed, factors=factors)
+    values = linear.evaluate(train, test, settings_of(config, args.run).linear, seed=seed, factors=factors)
     inputs = datasets.inputs(config, args.run, dataset=args.dataset)
     return finish(config, args, protocol="linear", values=values, n=len(test), inputs=inputs, started=started)

@@ -26,11 +26,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Find videos by their titles, and titles by their videos."""
     from cpd.evaluate import datasets, retrieval
+    from cpd.evaluate.result import settings_of
 
     started = time.monotonic()
     config = load_config(*args.configfile)
     video_ND, text_ND = datasets.pairs(
-        config, args.run, dataset=args.dataset, split=args.split, n=config.evaluate.retrieval.n
+        config, args.run, dataset=args.dataset, split=args.split, n=settings_of(config, args.run).retrieval.n
     )
     values = retrieval.evaluate(video_ND, text_ND)
     inputs = datasets.inputs(config, args.run, dataset=args.dataset, sides=("test",))

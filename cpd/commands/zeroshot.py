@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Classify the test items by the names of the classes."""
     from cpd.evaluate import datasets, zeroshot
-    from cpd.evaluate.result import model_path
+    from cpd.evaluate.result import model_path, settings_of
     from cpd.models.checkpoint import load_embedder
 
     started = time.monotonic()
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         test.labels,
         embedder.embed_sentences([zeroshot.class_phrase(name) for name in classes]),
         classes=classes,
-        settings=config.evaluate.zeroshot,
+        settings=settings_of(config, args.run).zeroshot,
         factors=datasets.factors_of(config, args.dataset),
     )
     inputs = datasets.inputs(config, args.run, dataset=args.dataset, sides=("test",))

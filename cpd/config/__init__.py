@@ -14,7 +14,7 @@ from cpd.config.evaluation import (
     Table,
     ZeroShot,
 )
-from cpd.config.load import Config, experiment, load_config, merge, to_json
+from cpd.config.load import Config, evaluation, experiment, load_config, merge, to_json
 from cpd.config.training import Backbone, Encoder, Experiment, Heads, Objective, Stage, Train, Validation, Views
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "Validation",
     "Views",
     "ZeroShot",
+    "evaluation",
     "experiment",
     "load_config",
     "merge",

@@ -25,7 +25,14 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Config(Strict, frozen=True, kw_only=True):
-    """The whole of config.yaml."""
+    """The whole of config.yaml.
+
+    Attributes:
+        defaults: of every experiment (the keys of Experiment).
+        experiments: by name, what differs from the defaults; `evaluate` in it overlays the protocols' settings for this
+            experiment alone, as `{features: {size: 256}}`.
+        run: the experiments that the workflow trains.
+    """
 
     results: str
     data: str
@@ -68,8 +75,21 @@ def experiment(config: Config, name: str) -> Experiment:
     """
     if name not in config.experiments:
         raise ConfigError(f"experiments has no {name!r}", hint=_nearest(name, config.experiments))
-    merged = merge(config.defaults, config.experiments[name])
-    return _convert(merged, Experiment, where=f"experiments.{name}")
+    own = {key: value for key, value in config.experiments[name].items() if key != "evaluate"}
+    return _convert(merge(config.defaults, own), Experiment, where=f"experiments.{name}")
+
+
+def evaluation(config: Config, name: str) -> Evaluate:
+    """The protocols' settings for experiment `name`: `evaluate` with the experiment's own `evaluate` over it.
+
+    They stand apart from the `Experiment`, so that another test view does not train the network again.
+
+    Raises:
+        ConfigError: one of its keys is not ours.
+    """
+    own = {"evaluate": config.experiments[name].get("evaluate", {})}
+    merged = merge({"evaluate": msgspec.to_builtins(config.evaluate)}, own)["evaluate"]
+    return _convert(merged, Evaluate, where=f"experiments.{name}.evaluate")
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -147,6 +167,7 @@ def _check_references(config: Config, *, where: str) -> None:
 
 def _check_experiment(config: Config, name: str) -> None:
     exp = experiment(config, name)
+    evaluation(config, name)
     for source in (*exp.sources, exp.validation.source):
         if source not in config.sources:
             raise ConfigError(f"experiments.{name}: no source {source!r}", hint=_nearest(source, config.sources))

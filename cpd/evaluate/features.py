@@ -21,12 +21,13 @@ from tqdm import tqdm
 from cpd.config import Config, Experiment
 from cpd.digest import code_digest
 from cpd.errors import CpdError
-from cpd.evaluate.result import hash_inputs, model_path, versions
+from cpd.evaluate.result import hash_inputs, model_path, settings_of, versions
 from cpd.fileio import atomic_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from cpd.config import FeatureViews
     from cpd.models.checkpoint import Embedder
     from cpd.shards.loader import ViewBatch
     from cpd.shards.read import SampleTable
@@ -87,7 +88,9 @@ def extract(config: Config, run: str, *, source: str, split: str, embedder: Embe
 
     embedder = embedder or load_embedder(model_path(config, run).parent)
     table = SampleTable.open(Path(config.results), [(source, split)])
-    instances, emb_ND, res5_NF, failed = _embed_all(embedder, table, config, desc=f"features {source}-{split}")
+    instances, emb_ND, res5_NF, failed = _embed_all(
+        embedder, table, settings_of(config, run).features, desc=f"features {source}-{split}"
+    )
     if not instances:
         raise CpdError(f"{source}-{split}: none of {len(table)} samples could be decoded", hint=_first(failed))
     meta = [table.meta[instance] for instance in instances]
@@ -146,13 +149,13 @@ def load(path: str | Path) -> Features:
 
 
 def _embed_all(
-    embedder: Embedder, table: SampleTable, config: Config, *, desc: str
+    embedder: Embedder, table: SampleTable, settings: FeatureViews, *, desc: str
 ) -> tuple[list[int], Tensor, Tensor, list[tuple[str, str]]]:
     """Instances that could be decoded, their emb_ND and res5_NF, and the (key, reason) of the others."""
     from cpd.shards.loader import view_loader
 
-    views = view_loader(table, range(len(table)), views=config.evaluate.features, workers=_workers(embedder.exp))
-    expected = config.evaluate.features.clips * config.evaluate.features.crops
+    views = view_loader(table, range(len(table)), views=settings, workers=_workers(embedder.exp))
+    expected = settings.clips * settings.crops
     failed: list[tuple[str, str]] = []
     instances: list[int] = []
     parts: list[tuple[Tensor, Tensor]] = []
@@ -215,7 +218,7 @@ def _provenance(config: Config, run: str, *, source: str, split: str) -> dict[st
         "run": run,
         "source": source,
         "split": split,
-        "views": msgspec.to_builtins(config.evaluate.features),
+        "views": msgspec.to_builtins(settings_of(config, run).features),
         "inputs": hash_inputs(model_path(config, run), index),
         "code_digest": code_digest("cpd.evaluate.features"),
         "versions": versions(),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cpd.config import Config, experiment, to_json
+from cpd.config import Config, Evaluate, evaluation, experiment, to_json
 from cpd.digest import code_digest
 from cpd.errors import CpdError
 from cpd.fileio import read_json, sha256_file, write_json
@@ -89,11 +89,17 @@ def model_path(config: Config, run: str) -> Path:
     return Path(config.results) / "pretrain" / run / "model.safetensors"
 
 
+def settings_of(config: Config, run: str) -> Evaluate:
+    """The protocols' settings for a run's experiment."""
+    return evaluation(config, parse_run(run)[0])
+
+
 def config_digest(config: Config, run: str, *, protocol: str, dataset: str) -> str:
     """Digest of every setting that a result depends on: experiment, data set, protocol and views."""
     name, seed = parse_run(run)
-    settings = [experiment(config, name), seed, config.datasets[dataset], getattr(config.evaluate, protocol)]
-    views = [config.evaluate.features] if protocol in FROZEN else []
+    protocols = settings_of(config, run)
+    settings = [experiment(config, name), seed, config.datasets[dataset], getattr(protocols, protocol)]
+    views = [protocols.features] if protocol in FROZEN else []
     return hashlib.sha256(to_json(settings + views).encode()).hexdigest()
 
 
@@ -127,7 +133,8 @@ def make_result(
         world_size: number of processes.
     """
     name, seed = parse_run(run)
-    settings = config.evaluate.features if protocol in FROZEN else config.evaluate.finetune.test
+    protocols = settings_of(config, run)
+    views = protocols.features if protocol in FROZEN else protocols.finetune.test
     return Result(
         protocol=protocol,
         run=run,
@@ -137,7 +144,7 @@ def make_result(
         split=split,
         values=dict(values),
         n=n,
-        views=msgspec.to_builtins(settings),
+        views=msgspec.to_builtins(views),
         config_digest=config_digest(config, run, protocol=protocol, dataset=dataset),
         code_digest=code_digest(*(tuple(code) or (f"cpd.evaluate.{protocol}",))),
         versions=versions(),

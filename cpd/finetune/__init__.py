@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import torch
 
-from cpd.config import Config
+from cpd.config import Config, Finetune
 from cpd.digest import code_digest
 from cpd.engine import distributed, optim
 from cpd.engine.checkpoint import Checkpoints
@@ -31,6 +31,7 @@ from cpd.evaluate.result import (
     model_path,
     read_result,
     result_path,
+    settings_of,
     write_result,
 )
 from cpd.finetune.data import Labelled, open_split
@@ -50,7 +51,7 @@ def finetune(
     Resumes from checkpoints in `R/eval/{run}/finetune/checkpoints/{dataset}-{split}/`, removed at success.
 
     Args:
-        config: the whole config; `evaluate.finetune` holds the settings.
+        config: the whole config; `evaluate.finetune` (and the experiment's own `evaluate`) holds the settings.
         run: a finished pretraining run.
         dataset: key of `datasets`.
         split: a fold, a fraction of the labels, or "test" for a dataset with neither.
@@ -69,7 +70,7 @@ def finetune(
     with distributed.joined() as world:
         data = open_split(config, dataset, split=split, seed=seed)
         embedder = load_embedder(model_path(config, run).parent, device=world.device)
-        tuning = _prepare(config, embedder, data, seed=seed, world=world)
+        tuning = _prepare(config, run, embedder, data, seed=seed, world=world)
         identity = _identity(config, run, dataset, split=split, seed=seed, data=data, world=world)
         path = result_path(config, run, protocol="finetune", dataset=dataset, split=split)
         finished = _finished(path, identity)
@@ -99,9 +100,9 @@ def finetune(
         return result
 
 
-def _prepare(config: Config, embedder: Embedder, data: Labelled, *, seed: int, world: World) -> Finetuning:
+def _prepare(config: Config, run: str, embedder: Embedder, data: Labelled, *, seed: int, world: World) -> Finetuning:
     """The classifier with its fc, made before anything is shared between ranks (PAPER section 4 b)."""
-    settings, exp = config.evaluate.finetune, embedder.exp
+    settings, exp = settings_of(config, run).finetune, embedder.exp
     video = embedder.model.video
     torch.manual_seed(seed)
     model = Classifier(video, video.feature_dim, len(data.classes)).to(world.device)
@@ -113,7 +114,7 @@ def _prepare(config: Config, embedder: Embedder, data: Labelled, *, seed: int, w
         batch=settings.batch,
         per_rank=exp.train.per_rank,
         seed=seed,
-        workers=_workers(config, embedder, data, world),
+        workers=_workers(settings, embedder, data, world),
         world=world,
     )
     return Finetuning(
@@ -126,10 +127,9 @@ def _prepare(config: Config, embedder: Embedder, data: Labelled, *, seed: int, w
     )
 
 
-def _workers(config: Config, embedder: Embedder, data: Labelled, world: World) -> int:
+def _workers(settings: Finetune, embedder: Embedder, data: Labelled, world: World) -> int:
     """Shards are read at random, so that a small set in few shards may feed many workers."""
-    asked = config.evaluate.finetune.workers
-    asked = embedder.exp.train.workers if asked is None else asked
+    asked = embedder.exp.train.workers if settings.workers is None else settings.workers
     return worker_count(asked, shards=len(data.train), world=world.size)
 
 
@@ -139,7 +139,7 @@ def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning) -> t
         tuning.model,
         data.table,
         data.test,
-        views=config.evaluate.finetune.test,
+        views=tuning.settings.test,
         precision=tuning.precision,
         per_pass=tuning.clips.per_rank,
         workers=tuning.clips.workers,
@@ -164,7 +164,7 @@ def _identity(
     """What must not change between runs that resume one another."""
     index = Path(config.results) / "sources" / config.datasets[dataset].source / "shards" / "index.json"
     identity = {
-        "settings": msgspec.to_builtins(config.evaluate.finetune),
+        "settings": msgspec.to_builtins(settings_of(config, run).finetune),
         "config": config_digest(config, run, protocol="finetune", dataset=dataset),
         "split": split,
         "seed": seed,

@@ -68,6 +68,11 @@ def experiment(run: str):
     return cpd_config.experiment(C, run.partition("@")[0])
 
 
+def protocols(run: str):
+    """The protocols' settings for a run: `evaluate`, with the experiment's own over it."""
+    return cpd_config.evaluation(C, run.partition("@")[0])
+
+
 def seed(run: str) -> int:
     return int(run.partition("@")[2] or 0)
 

@@ -18,7 +18,7 @@ rule features:
         gpu=lambda w: min(1, experiment(w.run).gpus),
         runtime="12h",
     params:
-        config=digest(C.evaluate.features),
+        config=lambda w: digest(protocols(w.run).features),
         code=code_digest("cpd.evaluate.features"),
     shell:
         "python -m cpd features"
@@ -38,7 +38,7 @@ rule knn:
     conda:
         "../../envs/cpd.yaml"
     params:
-        config=digest(C.evaluate.knn),
+        config=lambda w: digest(protocols(w.run).knn),
         code=code_digest("cpd.evaluate.knn", "cpd.evaluate.datasets"),
     shell:
         "python -m cpd knn"
@@ -58,7 +58,7 @@ rule linear:
     conda:
         "../../envs/cpd.yaml"
     params:
-        config=digest(C.evaluate.linear),
+        config=lambda w: digest(protocols(w.run).linear),
         code=code_digest("cpd.evaluate.linear", "cpd.evaluate.datasets"),
     shell:
         "python -m cpd linear"
@@ -79,7 +79,7 @@ rule zeroshot:
     conda:
         "../../envs/cpd.yaml"
     params:
-        config=digest(C.evaluate.zeroshot),
+        config=lambda w: digest(protocols(w.run).zeroshot),
         code=code_digest("cpd.evaluate.zeroshot", "cpd.evaluate.datasets"),
     shell:
         "python -m cpd zeroshot"
@@ -99,7 +99,7 @@ rule retrieval:
     conda:
         "../../envs/cpd.yaml"
     params:
-        config=digest(C.evaluate.retrieval),
+        config=lambda w: digest(protocols(w.run).retrieval),
         code=code_digest("cpd.evaluate.retrieval", "cpd.evaluate.datasets"),
     shell:
         "python -m cpd retrieval"
@@ -126,7 +126,7 @@ rule finetune:
         gpu=lambda w: experiment(w.run).gpus,
         runtime="2d",
     params:
-        config=digest(C.evaluate.finetune),
+        config=lambda w: digest(protocols(w.run).finetune),
         code=code_digest("cpd.finetune"),
     shell:
         "python -m cpd finetune"
