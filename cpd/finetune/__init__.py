@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import torch
 
-from cpd.config import Config, Finetune
+from cpd.config import Config, Experiment, Finetune
 from cpd.digest import code_digest
 from cpd.engine import distributed, optim
 from cpd.engine.checkpoint import Checkpoints
@@ -37,7 +37,7 @@ from cpd.evaluate.result import (
 from cpd.finetune.data import Labelled, open_split
 from cpd.finetune.run import Classifier, Finetuning
 from cpd.finetune.views import Predictions, predict
-from cpd.models.checkpoint import Embedder, load_embedder
+from cpd.models.checkpoint import load_video
 from cpd.shards.loader import worker_count
 
 CODE = "cpd.finetune"
@@ -69,8 +69,7 @@ def finetune(
     started = time.monotonic()
     with distributed.joined() as world:
         data = open_split(config, dataset, split=split, seed=seed)
-        embedder = load_embedder(model_path(config, run).parent, device=world.device)
-        tuning = _prepare(config, run, embedder, data, seed=seed, world=world)
+        tuning = _prepare(config, run, data, seed=seed, world=world)
         identity = _identity(config, run, dataset, split=split, seed=seed, data=data, world=world)
         path = result_path(config, run, protocol="finetune", dataset=dataset, split=split)
         finished = _finished(path, identity)
@@ -100,10 +99,10 @@ def finetune(
         return result
 
 
-def _prepare(config: Config, run: str, embedder: Embedder, data: Labelled, *, seed: int, world: World) -> Finetuning:
+def _prepare(config: Config, run: str, data: Labelled, *, seed: int, world: World) -> Finetuning:
     """The classifier with its fc, made before anything is shared between ranks (PAPER section 4 b)."""
-    settings, exp = settings_of(config, run).finetune, embedder.exp
-    video = embedder.model.video
+    settings = settings_of(config, run).finetune
+    video, exp = load_video(model_path(config, run).parent)
     torch.manual_seed(seed)
     model = Classifier(video, video.feature_dim, len(data.classes)).to(world.device)
     torch.manual_seed((seed << 16) + world.rank)
@@ -114,7 +113,7 @@ def _prepare(config: Config, run: str, embedder: Embedder, data: Labelled, *, se
         batch=settings.batch,
         per_rank=exp.train.per_rank,
         seed=seed,
-        workers=_workers(settings, embedder, data, world),
+        workers=_workers(settings, exp, data, world),
         world=world,
     )
     return Finetuning(
@@ -127,9 +126,9 @@ def _prepare(config: Config, run: str, embedder: Embedder, data: Labelled, *, se
     )
 
 
-def _workers(settings: Finetune, embedder: Embedder, data: Labelled, world: World) -> int:
+def _workers(settings: Finetune, exp: Experiment, data: Labelled, world: World) -> int:
     """Shards are read at random, so that a small set in few shards may feed many workers."""
-    asked = embedder.exp.train.workers if settings.workers is None else settings.workers
+    asked = exp.train.workers if settings.workers is None else settings.workers
     return worker_count(asked, shards=len(data.train), world=world.size)
 
 

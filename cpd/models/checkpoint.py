@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import torch
@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from cpd.config import Encoder, Experiment
 from cpd.errors import CpdError
 from cpd.fileio import atomic_path, read_json, sha256_file, write_json
+from cpd.models.resnet3d import SlowResNet, slow_resnet
 from cpd.models.two_tower import TwoTower
 from cpd.video.transforms import to_model
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+VIDEO = "video."
 LANGUAGE_MODEL = "text."  # prefix of the language model's tensors
 AGAIN = "delete the folder and run `cpd pretrain` again"
 
@@ -134,6 +136,25 @@ def load_embedder(path: str | Path, *, device: torch.device | str | None = None)
     return Embedder(model.eval().to(chosen), run.experiment, chosen)
 
 
+def load_video(path: str | Path) -> tuple[SlowResNet, Experiment]:
+    """Load the video tower alone, on the CPU, as strictly: fine-tuning needs no language model, nor time to load one.
+
+    Args:
+        path: folder of `cpd pretrain`.
+
+    Raises:
+        CpdError: a file is missing or torn, or tensors of the video tower are missing, unknown or of another shape.
+    """
+    folder = Path(path)
+    run = _read_config(folder / CONFIG)
+    weights = _read_weights(folder / WEIGHTS)
+    video = slow_resnet(run.experiment.backbone.depth, width=run.experiment.backbone.width)
+    own = {name: value for name, value in weights.items() if name.startswith(VIDEO)}
+    _check(own, {f"{VIDEO}{name}": value for name, value in video.state_dict().items()}, run, folder / WEIGHTS)
+    video.load_state_dict({name.removeprefix(VIDEO): value for name, value in own.items()})
+    return video, run.experiment
+
+
 def _plain(value: Tensor) -> Tensor:
     """On the CPU, contiguous, and sharing no memory (safetensors refuses shared tensors)."""
     return value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -175,22 +196,25 @@ def _find_encoder(run: RunConfig, folder: Path) -> Encoder:
 
 def _fill(model: TwoTower, weights: dict[str, Tensor], run: RunConfig, path: Path) -> None:
     """Load the weights after checking names, shapes and digests."""
-    wanted: dict[str, Any] = {
-        name: value.shape
-        for name, value in model.state_dict().items()
-        if run.text_trained or not name.startswith(LANGUAGE_MODEL)
-    }
-    _refuse(path, "lacks", sorted(wanted.keys() - weights.keys()))
-    _refuse(path, "has unknown", sorted(weights.keys() - wanted.keys()))
-    _refuse(path, "has shapes unlike the config's in", [n for n in wanted if weights[n].shape != wanted[n]])
-    if sha256_file(path) != run.weights_sha256:
-        raise CpdError(f"{path}: its SHA-256 is not the one in {CONFIG} beside it", hint=AGAIN)
+    state = model.state_dict()
+    wanted = {name: value for name, value in state.items() if run.text_trained or not name.startswith(LANGUAGE_MODEL)}
+    _check(weights, wanted, run, path)
     model.load_state_dict(weights, strict=False)
     if _digest(model.state_dict()) != run.text_sha256:
         raise CpdError(
             f"{path.parent}: the encoder {run.encoder.path!r} is not the one this run was trained with",
             hint="put the encoder back, or run `cpd pretrain` again",
         )
+
+
+def _check(weights: dict[str, Tensor], wanted: dict[str, Tensor], run: RunConfig, path: Path) -> None:
+    """The names and shapes that are wanted, in a file that is the one the config was written for."""
+    _refuse(path, "lacks", sorted(wanted.keys() - weights.keys()))
+    _refuse(path, "has unknown", sorted(weights.keys() - wanted.keys()))
+    shapes = [name for name, value in wanted.items() if weights[name].shape != value.shape]
+    _refuse(path, "has shapes unlike the config's in", shapes)
+    if sha256_file(path) != run.weights_sha256:
+        raise CpdError(f"{path}: its SHA-256 is not the one in {CONFIG} beside it", hint=AGAIN)
 
 
 def _refuse(path: Path, what: str, names: list[str]) -> None:

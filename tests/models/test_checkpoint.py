@@ -11,7 +11,7 @@ from cpd.config import Encoder
 from cpd.errors import CpdError
 from cpd.fileio import sha256_file
 from cpd.models import checkpoint
-from cpd.models.checkpoint import load_embedder, save_run
+from cpd.models.checkpoint import load_embedder, load_video, save_run
 from cpd.models.two_tower import TwoTower
 from cpd.video.transforms import to_model
 
@@ -113,6 +113,20 @@ def test_a_failure_leaves_the_old_weights(tmp_path, encoder, monkeypatch):
         save_run(folder, model, experiment(), encoder)
     assert sha256_file(folder / "model.safetensors") == before
     assert load_embedder(folder).exp == experiment()
+
+
+def test_the_video_tower_loads_without_the_language_model(tmp_path, encoder):
+    model, folder = saved(tmp_path, encoder)
+    shutil.rmtree(encoder.path)
+    video, exp = load_video(folder)
+    assert exp == experiment()
+    wanted = model.video.state_dict()
+    assert video.state_dict().keys() == wanted.keys()
+    for name, value in video.state_dict().items():
+        torch.testing.assert_close(value, wanted[name], rtol=0, atol=0)
+    edit_weights(folder, lambda tensors: tensors.pop("video.stem.0.weight"))
+    with pytest.raises(CpdError, match=r"lacks: video\.stem\.0\.weight"):
+        load_video(folder)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
