@@ -170,6 +170,17 @@ def test_titles_fall_back_to_title_clean_and_never_to_nothing() -> None:
         titles_of(SimpleNamespace(meta=rows, keys=["k0", "k1"]), "title_tree")
 
 
+def test_a_stage_may_have_a_warm_up_of_its_own(config: cpd_config.Config) -> None:
+    one = cpd_config.experiment(config, "curriculum")
+    stages = (
+        msgspec.structs.replace(one.stages[0], warmup_epochs=None),
+        msgspec.structs.replace(one.stages[1], warmup_epochs=0),
+    )
+    changed = msgspec.structs.replace(one, stages=stages, train=msgspec.structs.replace(one.train, warmup_epochs=2))
+    plan = prepare(config, changed, seed=0, world=World()).plan()
+    assert [stage.warmup_epochs for stage in plan.stages] == [2, 0]
+
+
 def test_shuffling_moves_every_title_and_keeps_them_all() -> None:
     titles = [f"title {i}" for i in range(50)]
     moved = shuffled(titles, seed=0)

@@ -2,9 +2,11 @@
   cpd table table1
   cpd table table4 table7 --configfile config.yaml config.demo.yaml
   cpd table --check --configfile config.yaml config.demo.yaml
+  cpd table control --into README.md --configfile config.yaml config.demo.yaml
 
 Builds tables from result files alone and writes R/tables/TABLE.{csv,md,tex,html,json}. `--check` writes nothing: it
-fails unless every cell that can be measured has a value whose files are there.
+fails unless every cell that can be measured has a value whose files are there. `--into` copies a built table, measured
+values alone, between the lines `<!-- table:NAME -->` and `<!-- end -->` of a Markdown file.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("tables", nargs="*", metavar="TABLE", help="names of tables in the config (default: all)")
     parser.add_argument("--check", action="store_true", help="check that every measurable cell has a value")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="copy the built table into this Markdown file")
     add_config_argument(parser)
 
 
@@ -32,6 +35,10 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(*args.configfile)
     if args.check:
         return _check(config)
+    if args.into:
+        for name in args.tables:
+            _copy(config, name, args.into)
+        return 0
     for name in args.tables or config.tables:
         print(_write(config, name))
     return 0
@@ -46,6 +53,25 @@ def _check(config: Config) -> int:
         raise CpdError(f"{len(problems)} cells cannot be filled:\n{listed}", hint="run snakemake", exit_code=1)
     print(f"ok: every measurable cell of {len(config.tables)} tables has a value")
     return 0
+
+
+def _copy(config: Config, name: str, page: Path) -> None:
+    """Replace what stands between the table's marks, from the file that the rule `table` made."""
+    import msgspec
+
+    from cpd import fileio
+    from cpd.tables import render
+    from cpd.tables.cells import Cell
+
+    source = Path(config.results) / "tables" / f"{name}.json"
+    cells = msgspec.convert(fileio.read_json(source), list[Cell])
+    start, end = f"<!-- table:{name} -->\n", "<!-- end -->"
+    before, found, rest = page.read_text().partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise CpdError(f"{page}: no lines {start.strip()} and {end}", hint="write both where the table is to stand")
+    fileio.write_text(page, f"{before}{start}{render.to_compact(cells)}{end}{after}")
+    print(f"{page}: {len(cells)} cells from {source}")
 
 
 def _write(config: Config, name: str) -> str:

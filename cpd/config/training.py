@@ -62,15 +62,18 @@ class Stage(Strict, frozen=True, kw_only=True):
         patience: end the stage after this many epochs without a better validation retrieval (null: never).
         lr: learning rate of everything but the language model.
         lr_text: learning rate of the language model; null freezes it (eval mode, features computed once).
+        warmup_epochs: over which both rise from 0; null takes `train.warmup_epochs`.
     """
 
     epochs: int
     lr: float
     lr_text: float | None = None
     patience: int | None = None
+    warmup_epochs: int | None = None
 
     def __post_init__(self) -> None:
         require(self.epochs > 0, "epochs", "must be at least 1")
+        require((self.warmup_epochs or 0) >= 0, "warmup_epochs", "must be 0 or more")
         require(self.lr > 0, "lr", "must be positive")
 
 

@@ -262,7 +262,7 @@ class _Run(Generic[M]):
     def _set_lrs(self) -> float:
         stage = self.plan.stages[self.progress.stage]
         step = self.progress.stage_epoch * self.plan.steps + self.progress.batch
-        factor = self.plan.schedule.factor(step, steps_per_epoch=self.plan.steps, epochs=stage.epochs)
+        factor = self.plan.schedule.factor(step, stage, steps_per_epoch=self.plan.steps)
         for group in self.tools.optimizer.param_groups:
             group["lr"] = stage.lrs[group["name"]] * factor
         return float(self.tools.optimizer.param_groups[0]["lr"])

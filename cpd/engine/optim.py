@@ -50,10 +50,12 @@ class Stage:
         epochs: at most this many.
         lrs: learning rate by group of the optimiser; 0.0 for frozen ones.
         patience: end after this many epochs without a better validation score; None: never.
+        warmup_epochs: over which the learning rates rise from 0.
     """
 
     epochs: int
     lrs: Mapping[str, float]
+    warmup_epochs: int = 0
     patience: int | None = None
 
 
@@ -63,21 +65,19 @@ class Schedule:
 
     Attributes:
         kind: constant; cosine (half a period down to 0); or step (/ 10 at each epoch of `milestones`).
-        warmup_epochs: linear rise at the start of each stage.
         milestones: epochs of kind `step`.
     """
 
     kind: Literal["constant", "cosine", "step"] = "constant"
-    warmup_epochs: int = 0
     milestones: tuple[int, ...] = ()
 
-    def factor(self, step: int, *, steps_per_epoch: int, epochs: int) -> float:
+    def factor(self, step: int, stage: Stage, *, steps_per_epoch: int) -> float:
         """The factor of optimiser step `step` of a stage."""
-        warm = self.warmup_epochs * steps_per_epoch
+        warm = stage.warmup_epochs * steps_per_epoch
         if step < warm:
             return (step + 1) / warm
         if self.kind == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, epochs * steps_per_epoch - warm)))
+            return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, stage.epochs * steps_per_epoch - warm)))
         passed = sum(step >= milestone * steps_per_epoch for milestone in self.milestones)
         return float(0.1**passed) if self.kind == "step" else 1.0
 

@@ -86,12 +86,17 @@ class Pretraining:
         train, steps = self.exp.train, self.clips.steps
         return Plan(
             stages=tuple(
-                optim.Stage(epochs=s.epochs, patience=s.patience, lrs={"rest": s.lr, "text": s.lr_text or 0.0})
+                optim.Stage(
+                    epochs=s.epochs,
+                    patience=s.patience,
+                    lrs={"rest": s.lr, "text": s.lr_text or 0.0},
+                    warmup_epochs=train.warmup_epochs if s.warmup_epochs is None else s.warmup_epochs,
+                )
                 for s in self.exp.stages
             ),
             steps=steps,
             batch=train.batch,
-            schedule=optim.Schedule(kind=train.schedule, warmup_epochs=train.warmup_epochs),
+            schedule=optim.Schedule(kind=train.schedule),
             clip_grad=train.clip_grad,
             checkpoint_seconds=60 * train.checkpoint_minutes,
             validate_every=train.validate_every,

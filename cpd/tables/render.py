@@ -86,6 +86,25 @@ def to_md(cells: list[Cell], *, title: str) -> str:
     )
 
 
+def to_compact(cells: list[Cell]) -> str:
+    """A Markdown table of the measured values alone: a line a row, a column a column; seeds and n below it."""
+    columns = list(dict.fromkeys(cell.column for cell in cells))
+    by_row: dict[str, dict[str, str]] = {}
+    for cell in cells:
+        by_row.setdefault(cell.row, {})[cell.column] = _line(cell, row="", note="").measured
+    head = "| | " + " | ".join(map(_md, columns)) + " |"
+    body = [
+        f"| {_md(row)} | " + " | ".join(found.get(column, NONE) for column in columns) + " |"
+        for row, found in by_row.items()
+    ]
+    seeds = sorted({seed for cell in cells for seed in cell.seeds})
+    items = sorted({cell.n for cell in cells if cell.n is not None})
+    legend = (
+        f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}; {', '.join(map(str, items))} test items."
+    )
+    return "\n".join([head, "|---|" + "---:|" * len(columns), *body, "", legend, ""])
+
+
 def to_tex(cells: list[Cell], *, title: str) -> str:
     """A booktabs table."""
     rows, notes = lines(cells)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from cpd.engine import optim
 
 
-def factors(schedule: optim.Schedule, *, epochs: int, steps: int = 4) -> list[float]:
-    return [schedule.factor(step, steps_per_epoch=steps, epochs=epochs) for step in range(epochs * steps)]
+def factors(schedule: optim.Schedule, *, epochs: int, steps: int = 4, warmup: int = 0) -> list[float]:
+    stage = optim.Stage(epochs=epochs, lrs={}, warmup_epochs=warmup)
+    return [schedule.factor(step, stage, steps_per_epoch=steps) for step in range(epochs * steps)]
 
 
 def test_constant_and_step() -> None:
@@ -22,7 +23,7 @@ def test_constant_and_step() -> None:
 
 @given(warmup=st.integers(0, 3), epochs=st.integers(4, 9), steps=st.integers(1, 5))
 def test_cosine_rises_then_falls_to_nearly_nothing(warmup: int, epochs: int, steps: int) -> None:
-    values = factors(optim.Schedule(kind="cosine", warmup_epochs=warmup), epochs=epochs, steps=steps)
+    values = factors(optim.Schedule(kind="cosine"), epochs=epochs, steps=steps, warmup=warmup)
     warm = warmup * steps
     assert values[:warm] == pytest.approx([(k + 1) / warm for k in range(warm)])
     assert values[warm] == 1.0

@@ -147,6 +147,26 @@ def test_command(config: Config, configfiles: list[Path], capsys: pytest.Capture
     assert before == {path: path.read_bytes() for path in folder.iterdir()}
 
 
+def test_a_built_table_is_copied_into_a_page(
+    config: Config, configfiles: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put_all(config)
+    page = tmp_path / "page.md"
+    page.write_text("Before.\n<!-- table:table1 -->\nold\n<!-- end -->\nAfter.\n")
+    arguments = ["--configfile", *map(str, configfiles)]
+    assert main(["table", "table1", "--into", str(page), *arguments]) != 0, "the table is not built yet"
+    assert main(["table", "table1", *arguments]) == 0
+    assert main(["table", "table1", "--into", str(page), *arguments]) == 0
+    text = page.read_text()
+    assert text.startswith("Before.\n") and text.endswith("\n<!-- end -->\nAfter.\n")
+    assert "old" not in text and "81.0 ± 1.4" in text
+    capsys.readouterr()
+    page.write_text("No marks.")
+    assert main(["table", "table1", "--into", str(page), *arguments]) == 2
+    assert "<!-- table:table1 -->" in capsys.readouterr().err
+    assert page.read_text() == "No marks."
+
+
 def test_check_command_fails_while_something_is_missing(
     config: Config, configfiles: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,3 +97,11 @@ def test_tables_name_their_legend() -> None:
     for text in (render.to_md([make("a")], title="T"), render.to_html([make("a")], title="T")):
         assert "Measured: mean over splits" in text
     assert r"\toprule" in render.to_tex([make("a")], title="T")
+
+
+def test_compact_has_a_line_a_row_and_a_column_a_column() -> None:
+    cells = [make("a|b", column="x"), make("a|b", column="y", measured=None), make("c", column="y", measured=7.25)]
+    lines = render.to_compact(cells).splitlines()
+    assert lines[0] == "| | x | y |"
+    assert lines[2:4] == [r"| a\|b | 50.0 | — |", "| c | — | 7.2 |"]
+    assert "seeds 0" in lines[-1]
