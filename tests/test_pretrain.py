@@ -202,6 +202,17 @@ def test_command_trains_and_dry_run_does_not(corpus: Path, tmp_path: Path, capsy
     assert "did you mean 'cpd'?" in capsys.readouterr().err
 
 
+def test_fewer_shards_than_workers_stop_before_anything_is_written(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    over = tmp_path / "over.yaml"
+    over.write_text("defaults: {train: {workers: 50}}")
+    arguments = ["--output", str(tmp_path / "run"), "--configfile", str(corpus / "config.yaml"), str(over)]
+    assert main(["pretrain", "cpd", *arguments]) == 2
+    assert "cannot feed 1 ranks x 50 workers" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_two_ranks_by_torchrun_and_a_signal(corpus: Path, tmp_path: Path) -> None:
     """`--gpus 2` without GPUs is two gloo ranks; SIGTERM to the command saves, and 85 comes back."""

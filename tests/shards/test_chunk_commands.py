@@ -116,6 +116,21 @@ def test_from_crawl_to_index(site: Site, capsys: pytest.CaptureFixture[str]) -> 
     table.close()
 
 
+def test_no_usable_pair_tells_why_and_leaves_no_index(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = read_jsonl(site.folder / "crawl/val-0000.jsonl")
+    write_jsonl(
+        site.folder / "crawl/val-0000.jsonl", [row | {"status": "gone", "reason": "404", "path": ""} for row in rows]
+    )
+    if site.text:
+        write_jsonl(site.folder / "clean/val-0000.jsonl", [])
+        write_jsonl(site.folder / "tree/val-0000.jsonl", [])
+    assert site.run("clips", "shard", "index") == [0, 0, 2]
+    told = capsys.readouterr().err
+    assert "split 'val' has no usable pair" in told
+    assert f"{len(IDS)} gone: 404" in told
+    assert not (site.folder / "shards/index.json").exists()
+
+
 def tree_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 

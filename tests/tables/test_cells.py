@@ -152,14 +152,16 @@ def test_a_built_table_is_copied_into_a_page(
 ) -> None:
     put_all(config)
     page = tmp_path / "page.md"
-    page.write_text("Before.\n<!-- table:table1 -->\nold\n<!-- end -->\nAfter.\n")
+    page.write_text("Before.\n<!-- table:table1 -->\nwhat stood here\n<!-- end -->\nAfter.\n")
     arguments = ["--configfile", *map(str, configfiles)]
     assert main(["table", "table1", "--into", str(page), *arguments]) != 0, "the table is not built yet"
     assert main(["table", "table1", *arguments]) == 0
     assert main(["table", "table1", "--into", str(page), *arguments]) == 0
     text = page.read_text()
-    assert text.startswith("Before.\n") and text.endswith("\n<!-- end -->\nAfter.\n")
-    assert "old" not in text and "81.0 ± 1.4" in text
+    assert text.startswith("Before.\n<!-- table:table1 -->\n| | ")
+    assert text.endswith("\n<!-- end -->\nAfter.\n")
+    assert "what stood here" not in text
+    assert "81.0 ± 1.4" in text
     capsys.readouterr()
     page.write_text("No marks.")
     assert main(["table", "table1", "--into", str(page), *arguments]) == 2
