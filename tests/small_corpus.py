@@ -132,6 +132,7 @@ def write_corpus(folder: Path) -> Path:
         "experiments": {
             "cpd": {},
             "random": {"objective": {"name": "none"}, "stages": []},
+            "channels-last": {"backbone": {"channels_last": True}},
             "curriculum": {"stages": [{"epochs": 1, "lr": 0.05}, {"epochs": 1, "lr": 0.01, "lr_text": 0.01}]},
             "shuffled": {"shuffle_titles": True},
             "nce": {"objective": {"estimator": "nce", "noise": 8}},

@@ -90,7 +90,9 @@ def test_again_is_a_no_op_and_another_seed_is_not(config: cpd_config.Config, tra
     assert not same(trained, tmp_path / "other")
 
 
-@pytest.mark.parametrize(("name", "step"), [("cpd", 2), ("cpd", 3), ("nce", 4), ("curriculum", 5)])
+@pytest.mark.parametrize(
+    ("name", "step"), [("cpd", 2), ("cpd", 3), ("nce", 4), ("curriculum", 5), ("channels-last", 4)]
+)
 def test_stopped_and_resumed_is_bit_equal(config: cpd_config.Config, tmp_path: Path, name: str, step: int) -> None:
     pretrain(config, name, seed=0, folder=tmp_path / "whole")
     with pytest.raises(Requeue, match=f"after step {step}"):
@@ -223,7 +225,7 @@ def test_two_ranks_by_torchrun_and_a_signal(corpus: Path, tmp_path: Path) -> Non
         "-m",
         "cpd",
         "pretrain",
-        "cpd",
+        "channels-last",
         "--gpus",
         "2",
         "--configfile",

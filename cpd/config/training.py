@@ -15,10 +15,18 @@ class Encoder(Strict, frozen=True, kw_only=True):
 
 
 class Backbone(Strict, frozen=True, kw_only=True):
-    """Slow 3D ResNet (PAPER section 1)."""
+    """Slow 3D ResNet (PAPER section 1).
+
+    Attributes:
+        depth: 34 and 50 are the paper's.
+        width: channels of the stem.
+        channels_last: keep weights and maps with the channels innermost. The same network up to rounding; faster on
+            CPUs when it is small, and on GPUs in half precision.
+    """
 
     depth: Literal[10, 18, 34, 50] = 34
     width: int = 64
+    channels_last: bool = False
 
 
 class Heads(Strict, frozen=True, kw_only=True):

@@ -140,7 +140,7 @@ def sum_gradients(parameters: Sequence[torch.nn.Parameter], world: World) -> Non
         dist.all_reduce(flat)
         pieces = torch.split(flat, [parameter.numel() for parameter in bucket])
         for parameter, piece in zip(bucket, pieces, strict=True):
-            parameter.grad = piece.view_as(parameter).clone()
+            parameter.grad = torch.empty_like(parameter).copy_(piece.view_as(parameter))
 
 
 def _used_anywhere(parameters: Sequence[torch.nn.Parameter], world: World) -> list[torch.nn.Parameter]:
@@ -170,7 +170,9 @@ def broadcast_module(module: torch.nn.Module, world: World, *, buffers_only: boo
         return
     tensors = [*module.buffers()] if buffers_only else [*module.parameters(), *module.buffers()]
     for tensor in tensors:
-        dist.broadcast(tensor.detach(), src=0)
+        plain = tensor.detach().contiguous()  # channels-last weights are no plain memory, which gloo asks for
+        dist.broadcast(plain, src=0)
+        tensor.detach().copy_(plain)
 
 
 def barrier(world: World) -> None:

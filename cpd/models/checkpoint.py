@@ -148,7 +148,8 @@ def load_video(path: str | Path) -> tuple[SlowResNet, Experiment]:
     folder = Path(path)
     run = _read_config(folder / CONFIG)
     weights = _read_weights(folder / WEIGHTS)
-    video = slow_resnet(run.experiment.backbone.depth, width=run.experiment.backbone.width)
+    backbone = run.experiment.backbone
+    video = slow_resnet(backbone.depth, width=backbone.width, channels_last=backbone.channels_last)
     own = {name: value for name, value in weights.items() if name.startswith(VIDEO)}
     _check(own, {f"{VIDEO}{name}": value for name, value in video.state_dict().items()}, run, folder / WEIGHTS)
     video.load_state_dict({name.removeprefix(VIDEO): value for name, value in own.items()})

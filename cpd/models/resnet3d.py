@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import torch
 from torch import nn
 
 from cpd.errors import CpdError
@@ -141,12 +142,13 @@ class SlowResNet(nn.Module):
         return result
 
 
-def slow_resnet(depth: Literal[10, 18, 34, 50] | int, *, width: int = 64) -> SlowResNet:
+def slow_resnet(depth: Literal[10, 18, 34, 50] | int, *, width: int = 64, channels_last: bool = False) -> SlowResNet:
     """Build a slow 3D ResNet: stem (1,7,7), res2 and res3 spatial, res4 and res5 with temporal kernels of 3.
 
     Args:
         depth: 10 and 18 and 34 (BasicBlock) or 50 (Bottleneck); 10 is for the demo and tests, not the paper's.
         width: channels of the stem and of res2's blocks; the paper's is 64.
+        channels_last: memory format of the weights, which every map then takes.
 
     Returns:
         Module from (B, 3, T, H, W) to (B, F) with `.feature_dim` F. Initialised by He et al.'s fan-out rule.
@@ -156,7 +158,10 @@ def slow_resnet(depth: Literal[10, 18, 34, 50] | int, *, width: int = 64) -> Slo
     """
     if depth not in LAYOUTS:
         raise CpdError(f"no slow ResNet of depth {depth}", hint=f"backbone.depth is one of {sorted(LAYOUTS)}")
-    return SlowResNet(LAYOUTS[depth], width=width)
+    network = SlowResNet(LAYOUTS[depth], width=width)
+    if channels_last:
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # missing in torch's stubs
+    return network
 
 
 def _stage(block: Block, n_in: int, planes: int, *, blocks: int, time: int, first: bool) -> nn.Sequential:

@@ -38,7 +38,8 @@ class TwoTower(nn.Module):
 
     def __init__(self, exp: Experiment, encoder: Encoder) -> None:
         super().__init__()
-        self.video = slow_resnet(exp.backbone.depth, width=exp.backbone.width)
+        backbone = exp.backbone
+        self.video = slow_resnet(backbone.depth, width=backbone.width, channels_last=backbone.channels_last)
         self.video_head = VideoHead(self.video.feature_dim, exp.heads.dim)
         self.text = TextTower.from_path(encoder.path, max_tokens=encoder.max_tokens)
         self.text_head = TextHead(self.text.dim, exp.heads.hidden, exp.heads.dim)

@@ -108,6 +108,17 @@ def test_frames_mix_only_through_res4_and_res5():
     assert changed[:3].max() == 0
 
 
+def test_channels_last_is_the_same_network_up_to_rounding():
+    plain, last = slow_resnet(18, width=4), slow_resnet(18, width=4, channels_last=True)
+    last.load_state_dict(plain.state_dict())
+    assert last.stem[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
+    x_BCTHW = torch.rand(2, 3, 4, 32, 32)
+    for network in (plain, last):
+        network(x_BCTHW).square().sum().backward()
+    for (name, one), two in zip(plain.named_parameters(), last.parameters(), strict=True):
+        torch.testing.assert_close(two.grad, one.grad, rtol=1e-3, atol=1e-4 * float(one.grad.abs().max()), msg=name)
+
+
 def test_initialisation_is_kaiming_fan_out():
     torch.manual_seed(0)
     weight = slow_resnet(10).stages[3][0].conv1.weight
