@@ -16,8 +16,8 @@ YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}\Z")
 
 
 def is_valid(identity: str, source: Source) -> bool:
-    """Whether the id may be used in a path or an address: YouTube's form for Kinetics, else `pair.ID`."""
-    is_youtube = source.kind == "kinetics" or (source.kind == "titles" and "youtu" in (source.url or ""))
+    """Whether the id may be used in a path or an address: YouTube's form where the pages are its, else `pair.ID`."""
+    is_youtube = source.kind == "kinetics" or "youtu" in (source.url or "")
     return bool((YOUTUBE_ID if is_youtube else ID).match(identity))
 
 

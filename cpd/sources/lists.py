@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import logging
 import math
 import re
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from cpd.errors import CpdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,24 +46,55 @@ class Row:
 
 
 def read_text(path: str | Path) -> str:
-    """A text file as UTF-8; bytes that are not UTF-8 become U+FFFD, a BOM goes.
+    """A text file as UTF-8; bytes that are not UTF-8 become U+FFFD, with a warning, and a BOM goes.
 
     Raises:
         CpdError: the file cannot be read, or holds nothing.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig", errors="replace")
+        data = Path(path).read_bytes()
     except OSError as error:
         raise CpdError(f"{path}: cannot be read: {error.strerror}", hint="mend the path in `lists`") from None
+    text = data.decode("utf-8-sig", errors="replace")
+    replaced = text.count("\ufffd") - data.count("\ufffd".encode())
+    if replaced:
+        log.warning("%s: not UTF-8 in %d places, which read U+FFFD now", path, replaced)
     if not text.strip():
         raise CpdError(f"{path}: the file is empty", hint="fetch the list again")
     return text
 
 
+def valid_text(text: str) -> str:
+    """The text with U+FFFD for lone surrogates, which JSON may hold and no file can."""
+    return text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
+
+
 def read_lines(path: str | Path) -> list[tuple[int, str]]:
     """The lines that are not blank, with their numbers; only LF and CRLF end a line."""
-    lines = enumerate(read_text(path).split("\n"), start=1)
+    return _lines(read_text(path))
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    lines = enumerate(text.split("\n"), start=1)
     return [(number, line.rstrip("\r")) for number, line in lines if line.strip()]
+
+
+def read_tabbed(path: str | Path) -> list[tuple[int, str]]:
+    """As `read_lines`, for tab separated columns.
+
+    Raises:
+        CpdError: the last line has no end and fewer columns than the first: half of a row passed for a whole one.
+    """
+    text = read_text(path)
+    lines = _lines(text)
+    (_, first), (number, last) = lines[0], lines[-1]
+    if not text.endswith("\n") and last.count("\t") < first.count("\t"):
+        raise CpdError(
+            f"{path}:{number}: {last.count(chr(9)) + 1} columns and no end, the first line has "
+            f"{first.count(chr(9)) + 1}: {last[:80]!r}",
+            hint="was the file cut short? fetch it again",
+        )
+    return lines
 
 
 def read_csv(path: str | Path, *, columns: Sequence[str]) -> list[Row]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cpd.errors import CpdError
-from cpd.sources import folder, hmdb51, kinetics, lsmdc, titles, ucf101
+from cpd.fileio import sha256_file
+from cpd.sources import folder, hmdb51, instagram, kinetics, lsmdc, titles, ucf101
 from cpd.sources.ids import is_valid
 
 if TYPE_CHECKING:
@@ -23,9 +25,10 @@ def read_pairs(name: str, source: Source) -> dict[str, list[Pair]]:
     row twice counts once.
 
     Raises:
-        CpdError: a list is missing, unreadable or not in its format; an id has two different rows, or is in two
-            splits.
+        CpdError: a list is missing, unreadable, not in its format or not the one whose digest the config has; an
+            id has two different rows, or is in two splits.
     """
+    _check_digests(name, source)
     pairs = {split: _unique(rows, source) for split, rows in _read(name, source).items()}
     _check_disjoint(name, pairs, source)
     return pairs
@@ -41,10 +44,24 @@ def _read(name: str, source: Source) -> dict[str, list[Pair]]:
             return folder.read(name, source)
         case "lsmdc":
             return lsmdc.read(name, source)
+        case "instagram":
+            return instagram.read(name, source)
         case "ucf101":
             return ucf101.read(name, source)
         case "hmdb51":
             return hmdb51.read(name, source)
+
+
+def _check_digests(name: str, source: Source) -> None:
+    for split, wanted in source.sha256.items():
+        path = Path(source.lists[split])
+        if not path.is_file():
+            raise CpdError(f"{path}: no such file", hint=f"sources.{name}.sha256 is for lists that are one file")
+        if (found := sha256_file(path)) != wanted.lower():
+            raise CpdError(
+                f"{path}: SHA-256 is {found}, sources.{name}.sha256 says {wanted}",
+                hint="was it cut short or changed? fetch it again, or set the digest of the new list",
+            )
 
 
 def _unique(rows: list[Pair], source: Source) -> list[Pair]:

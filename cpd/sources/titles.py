@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cpd.errors import CpdError
 from cpd.sources.disk import Found, index_folder
 from cpd.sources.ids import is_valid, page_url
-from cpd.sources.lists import read_lines
+from cpd.sources.lists import read_tabbed
 from cpd.sources.pair import Pair
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def read(name: str, source: Source) -> dict[str, list[Pair]]:
     return {
         split: [
             _pair(line, where=f"{path}:{number}", name=name, split=split, source=source, media=media)
-            for number, line in read_lines(path)
+            for number, line in read_tabbed(path)
         ]
         for split, path in source.lists.items()
     }
