@@ -12,7 +12,8 @@ class Dataset(Strict, frozen=True, kw_only=True):
     """A labelled downstream set: which shards train it and which test it.
 
     With `folds` (UCF101, HMDB51) both come from the split `train` of `source` (usually "all"), told apart by the
-    official list of each fold; without, `train` and `test` name two splits.
+    official list of each fold; without, `train` and `test` name two splits. Items without a label are refused, or with
+    `unlabelled: leave_out` take no part in classification (the pairs of one's own videos may have labels in part).
     """
 
     source: str
@@ -20,6 +21,7 @@ class Dataset(Strict, frozen=True, kw_only=True):
     test: str
     folds: tuple[int, ...] = ()
     fractions: tuple[float, ...] = ()
+    unlabelled: Literal["refuse", "leave_out"] = "refuse"
 
 
 class FeatureViews(Strict, frozen=True, kw_only=True):

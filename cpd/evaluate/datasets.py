@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ONLY = "test"
+LEAVE_OUT = "mend the lists, or set datasets.*.unlabelled: leave_out"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def labelled(config: Config, run: str, *, dataset: str, split: str) -> tuple[Lab
     sides = []
     for side, features in (("train", parts[spec.train]), ("test", parts[spec.test])):
         rows = members(features, spec, split=split, side=side)
-        sides.append(_labelled(features, rows, where=f"{dataset}-{split} {side}"))
+        sides.append(_labelled(features, rows, spec, where=f"{dataset}-{split} {side}"))
     return sides[0], sides[1]
 
 
@@ -83,7 +84,7 @@ def test_items(config: Config, run: str, *, dataset: str, split: str) -> tuple[L
     spec = find_dataset(config, dataset, split=split)
     features = load_split(config, run, source=spec.source, split=spec.test)
     rows = members(features, spec, split=split, side="test")
-    return _labelled(features, rows, where=f"{dataset}-{split} test"), sorted(set(features.labels) - {""})
+    return _labelled(features, rows, spec, where=f"{dataset}-{split} test"), sorted(set(features.labels) - {""})
 
 
 def pairs(config: Config, run: str, *, dataset: str, split: str, n: int) -> tuple[Tensor, Tensor]:
@@ -135,12 +136,14 @@ def factors_of(config: Config, dataset: str) -> Factors | None:
     return load_factors(path) if path else None
 
 
-def _labelled(features: Features, rows: list[int], *, where: str) -> Labelled:
+def _labelled(features: Features, rows: list[int], spec: Dataset, *, where: str) -> Labelled:
+    if spec.unlabelled == "leave_out":
+        rows = [row for row in rows if features.labels[row]]
     if not rows:
         raise CpdError(f"{where}: no items", hint="see `cpd status`: did every id fail?")
     nameless = [features.keys[row] for row in rows if not features.labels[row]]
     if nameless:
-        raise CpdError(f"{where}: {len(nameless)} items without a label, as {nameless[:3]}", hint="mend the lists")
+        raise CpdError(f"{where}: {len(nameless)} items without a label, as {nameless[:3]}", hint=LEAVE_OUT)
     chosen = torch.tensor(rows)
     return Labelled(
         features={"emb": features.emb_ND[chosen], "res5": features.res5_NF[chosen]},

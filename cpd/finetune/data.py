@@ -10,6 +10,7 @@ import numpy as np
 
 from cpd.config import Config, Dataset
 from cpd.errors import CpdError
+from cpd.evaluate.datasets import LEAVE_OUT
 from cpd.shards.read import SampleTable
 
 
@@ -64,6 +65,8 @@ def open_split(config: Config, name: str, *, split: str, seed: int) -> Labelled:
     table = SampleTable.open(Path(config.results), parts)
     labels = [meta.get("label") or "" for meta in table.meta]
     train, test = _sides(table, dataset, split)
+    if dataset.unlabelled == "leave_out":
+        train, test = ([i for i in side if labels[i]] for side in (train, test))
     if dataset.fractions:
         train = balanced_subset(train, labels, fraction=float(split), seed=seed)
     return _checked(table, labels, train, test, where=f"{name} split {split}")
@@ -97,7 +100,9 @@ def _checked(table: SampleTable, labels: list[str], train: list[int], test: list
             raise CpdError(f"{where}: no {side} video", hint="look at the source's index.json and `cpd status`")
         unlabelled = [table.keys[i] for i in instances if not labels[i]]
         if unlabelled:
-            raise CpdError(f"{where}: {len(unlabelled)} {side} videos have no label, first {unlabelled[0]}")
+            raise CpdError(
+                f"{where}: {len(unlabelled)} {side} videos have no label, first {unlabelled[0]}", hint=LEAVE_OUT
+            )
     unseen = sorted({labels[i] for i in test} - {labels[i] for i in train})
     if unseen:
         raise CpdError(f"{where}: classes without a training video: {', '.join(unseen[:5])}")

@@ -20,10 +20,12 @@ def put_model(config: Config, run: str, *, content: bytes = b"weights") -> Path:
     return path
 
 
-def put_features(config: Config, run: str, *, source: str, split: str, n: int = 24, text: bool = True) -> Features:
+def put_features(
+    config: Config, run: str, *, source: str, split: str, n: int = 24, text: bool = True, unlabelled: int = 0
+) -> Features:
     """Features of `n` videos whose class shows in the first four dimensions; folds alternate."""
     model = put_model(config, run)
-    labels = [CLASSES[i % 4] for i in range(n)]
+    labels = ["" if i < unlabelled else CLASSES[i % 4] for i in range(n)]
     generator = torch.Generator().manual_seed(n)
     emb_ND = torch.nn.functional.one_hot(torch.arange(n) % 4, 16) + 0.1 * torch.randn(n, 16, generator=generator)
     features = Features(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from feature_files import CLASSES, put_features, put_model
@@ -34,6 +35,18 @@ def test_without_folds_two_splits(config: Config) -> None:
     put_features(config, RUN, source="kinetics", split="val", n=8)
     train, test = datasets.labelled(config, RUN, dataset="kinetics", split="test")
     assert (len(train), len(test), test.keys[0]) == (20, 8, "val-0")
+
+
+def test_items_without_a_label_are_refused_unless_the_config_leaves_them_out(config: Config) -> None:
+    put_features(config, RUN, source="kinetics", split="train", n=20, unlabelled=3)
+    put_features(config, RUN, source="kinetics", split="val", n=8)
+    with pytest.raises(CpdError, match="3 items without a label") as caught:
+        datasets.labelled(config, RUN, dataset="kinetics", split="test")
+    assert "unlabelled: leave_out" in str(caught.value)
+    lenient = msgspec.structs.replace(config.datasets["kinetics"], unlabelled="leave_out")
+    config = msgspec.structs.replace(config, datasets={**config.datasets, "kinetics": lenient})
+    train, test = datasets.labelled(config, RUN, dataset="kinetics", split="test")
+    assert (len(train), len(test), train.keys[0]) == (17, 8, "train-3")
 
 
 @pytest.mark.parametrize(
