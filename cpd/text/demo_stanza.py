@@ -15,7 +15,7 @@ from cpd.config import Text
 from cpd.errors import CpdError
 from cpd.fileio import write_json
 from cpd.text.folders import whole_folder
-from cpd.text.tree import load_pipeline
+from cpd.text.models import load_pipeline
 
 if TYPE_CHECKING:
     from cpd.config import Demo

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cpd.errors import EX_TEMPFAIL, CpdError
 from cpd.text.folders import whole_folder
+from cpd.text.models import package_processors
 
-PROCESSORS = {"tokenize": "default", "pos": "default", "lemma": "identity", "depparse": "default"}
+if TYPE_CHECKING:
+    from cpd.config import Text
 
 
-def download_models(folder: str | Path) -> bool:
-    """Fetch stanza's English tagger and parser, with what they depend on, into `folder`.
+def download_models(settings: Text) -> bool:
+    """Fetch stanza's English tagger and parser, with what they depend on, into `stanza_dir`.
+
+    With `lemmas` the lemmatizer too; a folder that lacks it is fetched anew.
 
     The folder appears only when everything is there, so that an interrupted download leaves nothing behind.
 
@@ -21,13 +26,14 @@ def download_models(folder: str | Path) -> bool:
     Raises:
         CpdError: the download failed (exit code 75: try again).
     """
-    if (Path(folder) / "resources.json").is_file():
+    folder = Path(settings.stanza_dir)
+    if _is_there(folder, lemmas=settings.lemmas):
         return False
     import stanza
 
     try:
         with whole_folder(folder) as beside:
-            stanza.download("en", model_dir=str(beside), package=None, processors=dict(PROCESSORS))
+            stanza.download("en", model_dir=str(beside), package=None, processors=package_processors(settings))
     except CpdError:
         raise
     except Exception as error:
@@ -35,3 +41,7 @@ def download_models(folder: str | Path) -> bool:
         hint = "check the network (raw.githubusercontent.com and huggingface.co), then run `cpd title-tree --download`"
         raise CpdError(message, hint=hint, exit_code=EX_TEMPFAIL) from None
     return True
+
+
+def _is_there(folder: Path, *, lemmas: bool) -> bool:
+    return (folder / "resources.json").is_file() and (not lemmas or any((folder / "en" / "lemma").glob("*.pt")))

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from cpd.config import Text
 from cpd.errors import CpdError
 from cpd.fileio import read_jsonl, write_jsonl
+from cpd.sources.lists import valid_text
 from cpd.text.clean import clean
 
 if TYPE_CHECKING:
@@ -46,31 +47,69 @@ def clean_chunk(config: Config, source: str, chunk: str) -> list[Row]:
 
 
 def clean_row(row: Row, settings: Text) -> Row:
-    """id, title, title_clean, status (`ok` or `empty_text`), reason, and `cut` for a title over `max_chars`."""
-    cleaned = clean(row["title"], settings)
+    """id, title, title_clean, status (`ok` or `empty_text`), reason, `cut` and `replaced`.
+
+    `cut`: the title was longer than `max_chars`. `replaced`: it holds U+FFFD, which stands where its bytes were no
+    text; lone surrogates become that here, since no file can hold them.
+    """
+    title = valid_text(row["title"])
+    cleaned = clean(title, settings)
     return {
         "id": row["id"],
-        "title": row["title"],
+        "title": title,
         "title_clean": cleaned.text,
         "status": "empty_text" if cleaned.reason else "ok",
         "reason": cleaned.reason,
         "cut": cleaned.cut,
+        "replaced": "\ufffd" in title,
     }
 
 
-def tree_chunk(config: Config, source: str, chunk: str, parser: TreeParser) -> list[Row]:
+def tree_chunk(config: Config, source: str, chunk: str, parser: TreeParser, *, digest: str) -> list[Row]:
     """Parse the titles of a chunk: reads its `clean` rows, writes its `tree` rows and returns them.
+
+    Args:
+        config: the config.
+        source: name of the source.
+        chunk: name of the chunk.
+        parser: the models.
+        digest: what they and their options are (`models.parser_digest`), kept in every row.
 
     Raises:
         CpdError: the clean file is missing, or one of its rows lacks a key.
     """
-    path = chunk_path(config, source, "clean", chunk)
-    rows = read_jsonl(path)
-    titles = [_field(row, "title_clean", path) for row in rows]
-    trees = parser.parse(titles)
-    parsed = [tree_row(row, tree) for row, tree in zip(rows, trees, strict=True)]
+    rows = _clean_rows(config, source, chunk)
+    trees = parser.parse([row["title_clean"] for row in rows])
+    parsed = [{**tree_row(row, tree), "parser": digest} for row, tree in zip(rows, trees, strict=True)]
     write_jsonl(chunk_path(config, source, "tree", chunk), parsed)
     return parsed
+
+
+def parsed_chunk(config: Config, source: str, chunk: str, *, digest: str) -> list[Row] | None:
+    """The `tree` rows of a chunk that a run before has parsed from the same titles in the same way, or None.
+
+    Raises:
+        CpdError: the clean file is missing or damaged. A damaged tree file is none.
+    """
+    rows = _clean_rows(config, source, chunk)
+    path = chunk_path(config, source, "tree", chunk)
+    try:
+        parsed = read_jsonl(path) if path.is_file() else []
+    except (CpdError, UnicodeDecodeError):
+        return None
+    titles = [(row["id"], row["title"], row["title_clean"], digest) for row in rows]
+    known = all(isinstance(row, dict) for row in parsed)
+    found = [tuple(row.get(key) for key in _TREE_KEYS) for row in parsed] if known else None
+    return parsed if path.is_file() and found == titles else None
+
+
+def _clean_rows(config: Config, source: str, chunk: str) -> list[Row]:
+    path = chunk_path(config, source, "clean", chunk)
+    rows = read_jsonl(path)
+    for row in rows:
+        for key in ("id", "title", "title_clean"):
+            _field(row, key, path)
+    return rows
 
 
 def tree_row(row: Row, tree: Tree) -> Row:
@@ -100,4 +139,5 @@ def _field(row: Row, name: str, path: Path) -> Any:
     return row[name]
 
 
+_TREE_KEYS = ("id", "title", "title_clean", "parser")
 _CRAWL = "delete the file and run its rule again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from cpd.config import Demo, Text
@@ -24,13 +25,17 @@ def sentence(rng: random.Random) -> list[tuple[str, str, int, str]]:
     return [(style(form), upos, head, deprel) for form, upos, head, deprel in words]
 
 
+def lemma(form: str, upos: str) -> str:
+    return form.lower().removesuffix("s") if upos == "VERB" else form.lower()
+
+
 def conllu(n: int, seed: int) -> str:
     rng = random.Random(seed)
     blocks = []
     for number in range(n):
         words = sentence(rng)
         rows = [
-            f"{i}\t{form}\t{form.lower()}\t{upos}\t_\t_\t{head}\t{deprel}\t_\t_"
+            f"{i}\t{form}\t{lemma(form, upos)}\t{upos}\t_\t_\t{head}\t{deprel}\t_\t_"
             for i, (form, upos, head, deprel) in enumerate(words, start=1)
         ]
         text = " ".join(form for form, *_ in words)
@@ -62,3 +67,18 @@ def stanza_folder(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def stanza_settings(stanza_folder: Path) -> Text:
     return Text(pos_model=str(stanza_folder / "pos.pt"), depparse_model=str(stanza_folder / "depparse.pt"))
+
+
+@pytest.fixture(scope="session")
+def lemma_settings(demo: Demo, stanza_settings: Text, tmp_path_factory: pytest.TempPathFactory) -> Text:
+    """The same models and a lemmatizer, stanza's own, of a dictionary alone (so it needs no training)."""
+    from stanza.models import lemmatizer
+    from stanza.resources.common import logging_level_context
+
+    folder = tmp_path_factory.mktemp("lemma")
+    treebank = f"{demo.folder}/treebank"
+    files = ["--train_file", f"{treebank}/train.conllu", "--eval_file", f"{treebank}/dev.conllu"]
+    options = ["--dict_only", "--cpu", "--shorthand", "en_demo", "--save_dir", str(folder), "--save_name", "lemma.pt"]
+    with logging_level_context("ERROR", None):
+        lemmatizer.main([*files, *options])
+    return msgspec.structs.replace(stanza_settings, lemma_model=str(folder / "lemma.pt"), lemmas=True)

@@ -7,14 +7,13 @@ import msgspec
 import pytest
 
 from cpd.cli import main
+from cpd.config import Text
 from cpd.fileio import read_jsonl, write_jsonl
 from cpd.text import download
 from cpd.text.tree import TreeParser
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from cpd.config import Text
 
 HOSTILE = "$(touch PWNED) `id`; {output} \"dogs\" 'run' <script>\n\u0000\ud800"
 
@@ -64,7 +63,8 @@ def test_title_clean_writes_one_row_per_ok_id(folder: Path, capsys: pytest.Captu
         ("d", "ok", ""),
     ]
     assert rows[0]["title_clean"] == "The Dog Kicks a Red Ball"
-    assert rows[2]["title"] == HOSTILE
+    assert rows[2]["title"] == HOSTILE.replace("\ud800", "\ufffd")
+    assert [row["replaced"] for row in rows] == [False, False, True]
     assert _rows(folder, "clean", "train-0001")[0]["reason"] == "camera_file"
     assert "3 titles, 2 ok (no_words 1)" in capsys.readouterr().out
 
@@ -119,7 +119,33 @@ def test_title_tree_adds_the_tree_and_loads_stanza_once(
     assert rows[1]["title_tree"] == ""
 
 
+def test_title_tree_goes_on_where_it_was_stopped(
+    folder: Path, stanza_settings: Text, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Chunks that are parsed from the same titles in the same way stay; all else is parsed again."""
+    _with_models(folder, stanza_settings)
+    parsed: list[list[str]] = []
+    parse = TreeParser.parse
+    monkeypatch.setattr(TreeParser, "parse", lambda self, titles: parsed.append(titles) or parse(self, titles))
+    both = ["--source", "web", "--chunk", "train-0000", "train-0001"]
+    _run(folder, "title-clean", *both)
+    assert _run(folder, "title-tree", *both[:-1]) == 0
+    path = folder / "results" / "sources" / "web" / "tree" / "train-0000.jsonl"
+    first = path.read_bytes()
+    assert (_run(folder, "title-tree", *both), len(parsed)) == (0, 2)
+    assert "train-0000: 3 titles, 2 ok (no_words 1); already parsed" in capsys.readouterr().out
+    assert path.read_bytes() == first
+    for damage in (first[:-20], b"", b"5\n", first.replace(b"Kicks", b"Climbs"), b"\xff"):
+        path.write_bytes(damage)
+        assert _run(folder, "title-tree", *both) == 0
+        assert path.read_bytes() == first
+    assert len(parsed) == 7
+    _with_models(folder, msgspec.structs.replace(stanza_settings, proper_nouns=False))
+    assert (_run(folder, "title-tree", *both), len(parsed)) == (0, 9)
+
+
 def test_a_title_the_parser_fails_on_is_quarantined(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 19."""
     from cpd.text import tree
 
     class Pipeline:
@@ -129,6 +155,8 @@ def test_a_title_the_parser_fails_on_is_quarantined(folder: Path, monkeypatch: p
             return type("Document", (), {"sentences": [type("Sentence", (), {"words": []}) for _ in batch]})
 
     monkeypatch.setattr(tree, "load_pipeline", lambda settings: Pipeline())
+    (folder / "stanza").mkdir()
+    (folder / "stanza" / "resources.json").write_text("{}")
     _run(folder, "title-clean", "--source", "web", "--chunk", "train-0000")
     assert _run(folder, "title-tree", "--source", "web", "--chunk", "train-0000") == 0
     first, _, last = _rows(folder, "tree")
@@ -163,5 +191,10 @@ def test_download_fetches_once_and_leaves_nothing_when_it_fails(folder: Path, mo
     monkeypatch.setattr(stanza, "download", works)
     assert _run(folder, "title-tree", "--download") == 0
     assert [path.name for path in (folder / "stanza").iterdir()] == ["resources.json"]
-    assert not download.download_models(folder / "stanza")
+    settings = Text(stanza_dir=str(folder / "stanza"))
+    assert not download.download_models(settings)
     assert len(calls) == 2
+    assert download.download_models(msgspec.structs.replace(settings, lemmas=True)), "there is no lemmatizer yet"
+    (folder / "stanza" / "en" / "lemma").mkdir(parents=True)
+    (folder / "stanza" / "en" / "lemma" / "default.pt").touch()
+    assert not download.download_models(msgspec.structs.replace(settings, lemmas=True))

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import hashlib
+import json
+import socket
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import msgspec
 import pytest
 
 from cpd.config import Text
 from cpd.errors import CpdError
 from cpd.text import tree
+from cpd.text.models import parser_digest
 from cpd.text.tree import Tree, TreeParser
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 UPOS = {"man": "NOUN", "throws": "VERB", "paris": "PROPN", "is": "AUX", "henry": "PROPN", "'s": "VERB", "-": "NOUN"}
+
+LEMMA = {"throws": "throw", "Throws": "\u5f00", "man": "_"}
 
 
 class FakePipeline:
@@ -27,7 +32,7 @@ class FakePipeline:
         self.calls.append(len(batch))
         if any(self.poison in words for words in batch):
             raise RuntimeError("boom")
-        word = lambda text: SimpleNamespace(text=text, upos=UPOS.get(text.lower(), "X"))  # noqa: E731
+        word = lambda text: SimpleNamespace(text=text, upos=UPOS.get(text.lower(), "X"), lemma=LEMMA.get(text))  # noqa: E731
         return SimpleNamespace(sentences=[SimpleNamespace(words=[word(w) for w in words]) for words in batch])
 
 
@@ -83,8 +88,21 @@ def test_words_are_cut_as_treebanks_do(title: str, words: list[str]) -> None:
     assert list(tree.tokens(title)) == words
 
 
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for an address fails the test."""
+
+    def asked(*args: Any, **_: Any) -> None:
+        pytest.fail(f"the network was asked: {args}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", asked)
+    monkeypatch.setattr(socket.socket, "connect", asked)
+
+
+@pytest.mark.usefixtures("offline")
 def test_missing_models_are_named_without_asking_the_network(tmp_path: Path) -> None:
-    with pytest.raises(CpdError, match=r"nothing.pt"):
+    """Fault 20."""
+    with pytest.raises(CpdError, match=r"text.pos_model: .*nothing.pt"):
         TreeParser(Text(pos_model=str(tmp_path / "nothing.pt"), depparse_model=str(tmp_path / "no.pt")))
     with pytest.raises(CpdError, match="together"):
         TreeParser(Text(pos_model="pos.pt"))
@@ -94,11 +112,45 @@ def test_missing_models_are_named_without_asking_the_network(tmp_path: Path) -> 
     assert "--download" in caught.value.hint
 
 
+@pytest.mark.usefixtures("offline")
 def test_a_broken_model_file_is_named(tmp_path: Path) -> None:
+    """Fault 20."""
     for name in ("pos.pt", "depparse.pt"):
         (tmp_path / name).write_bytes(b"not a model")
     with pytest.raises(CpdError, match=r"pos.pt.*cannot load"):
         TreeParser(Text(pos_model=str(tmp_path / "pos.pt"), depparse_model=str(tmp_path / "depparse.pt")))
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_package_without_its_files_or_with_broken_ones_is_named(tmp_path: Path, stanza_settings: Text) -> None:
+    """Fault 20: resources.json is there, the models are not, or are cut short; or the whole package is there."""
+    settings = _package(tmp_path / "stanza", stanza_settings)
+    assert TreeParser(settings).trees(["The Dog Kicks A Red Ball"]) == ["Dog Kicks Ball"]
+    tagger = tmp_path / "stanza" / "en" / "pos" / "demo.pt"
+    tagger.write_bytes(tagger.read_bytes()[:1000])
+    with pytest.raises(CpdError, match=r"/stanza: stanza cannot load its models"):
+        TreeParser(settings)
+    tagger.unlink()
+    with pytest.raises(CpdError, match=r"/stanza: stanza's English models are missing.*pos") as caught:
+        TreeParser(settings)
+    assert "--download" in caught.value.hint
+    (tmp_path / "stanza" / "resources.json").write_text("{torn")
+    with pytest.raises(CpdError, match=r"/stanza: stanza cannot load its models"):
+        TreeParser(settings)
+
+
+def _package(folder: Path, own: Text) -> Text:
+    """The models in the layout of a download."""
+    described: dict[str, Any] = {"lang_name": "English", "tokenize": {"demo": {}}, "lemma": {}}
+    described["default_processors"] = {"tokenize": "demo", "pos": "demo", "depparse": "demo", "lemma": "identity"}
+    for name, path in (("pos", own.pos_model), ("depparse", own.depparse_model)):
+        target = folder / "en" / name / "demo.pt"
+        target.parent.mkdir(parents=True)
+        target.write_bytes(Path(str(path)).read_bytes())
+        described[name] = {"demo": {"md5": hashlib.md5(target.read_bytes()).hexdigest(), "dependencies": []}}
+    described["packages"] = {"default": described["default_processors"]}
+    (folder / "resources.json").write_text(json.dumps({"en": described}))
+    return Text(stanza_dir=str(folder))
 
 
 def test_stanza_parses_with_models_of_the_demo(stanza_settings: Text) -> None:
@@ -106,3 +158,39 @@ def test_stanza_parses_with_models_of_the_demo(stanza_settings: Text) -> None:
     titles = ["The Dog Kicks A Red Ball", "the man rides a red bike", "", "THE MAN PAINTS A RED TREE"]
     assert parser.trees(titles) == ["Dog Kicks Ball", "man rides bike", "", "MAN PAINTS TREE"]
     assert parser.trees(titles) == [parser.trees([title])[0] for title in titles]
+
+
+def test_lemmas_stand_where_the_words_stood(pipeline: FakePipeline) -> None:
+    """A lemma that is no word (`_`, another script) leaves the word as written."""
+    settings = Text(lemmas=True)
+    assert TreeParser(settings).trees(["A Man throws it", "the man Throws it"]) == ["Man throw", "man Throws"]
+    assert TreeParser(Text()).trees(["A Man throws it"]) == ["Man throws"]
+
+
+def test_stanza_s_lemmatizer(lemma_settings: Text) -> None:
+    parser = TreeParser(lemma_settings)
+    titles = ["The Dog Kicks A Red Ball", "the man rides a red bike"]
+    assert parser.trees(titles) == ["dog kick ball", "man ride bike"]
+    assert parser.trees(titles[:1]) == ["dog kick ball"]
+
+
+def test_lemmas_without_a_model_of_them_are_refused(tmp_path: Path, stanza_settings: Text) -> None:
+    with pytest.raises(CpdError, match=r"text.lemmas needs text.lemma_model"):
+        TreeParser(msgspec.structs.replace(stanza_settings, lemmas=True))
+    with pytest.raises(CpdError, match=r"text.lemma_model: .*no.pt: no such"):
+        TreeParser(msgspec.structs.replace(stanza_settings, lemmas=True, lemma_model=str(tmp_path / "no.pt")))
+    package = msgspec.structs.replace(_package(tmp_path / "stanza", stanza_settings), lemmas=True)
+    with pytest.raises(CpdError, match=r"/stanza: no lemmatizer among stanza's models"):
+        TreeParser(package)
+
+
+def test_the_parser_s_digest_tells_models_and_options_apart(tmp_path: Path, stanza_settings: Text) -> None:
+    def digest(**changed: Any) -> str:
+        return parser_digest(msgspec.structs.replace(stanza_settings, **changed))
+
+    other = tmp_path / "other.pt"
+    other.write_bytes(b"another")
+    digests = [digest(), digest(proper_nouns=False), digest(lemmas=True, lemma_model=str(other))]
+    digests.append(digest(pos_model=str(other)))
+    assert len(set(digests)) == 4
+    assert digest(batch_size=1, max_chars=7) == digests[0]
