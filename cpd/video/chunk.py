@@ -23,6 +23,7 @@ from cpd.errors import CpdError
 from cpd.fileio import read_json, read_jsonl, sha256_file, write_json, write_jsonl
 from cpd.video.cut import Clip, cut, ffmpeg_version
 from cpd.video.probe import VideoError
+from cpd.video.prober import Probers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,8 +57,8 @@ def cut_chunk(crawled: str | Path, target: str | Path, job: Job) -> Counter[str]
     _sweep(job)
     wanted = [row for row in read_jsonl(crawled) if row["status"] == "ok"]
     threads = len(os.sched_getaffinity(0))
-    with ThreadPoolExecutor(threads) as pool:
-        futures = [pool.submit(cut_row, row, job) for row in wanted]
+    with Probers(threads, job.clips) as probers, ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(cut_row, row, job, probers) for row in wanted]
         try:
             bar = tqdm(futures, desc=f"clips {Path(target).stem}", unit="clip", disable=None)
             rows = [future.result() for future in bar]
@@ -68,29 +69,30 @@ def cut_chunk(crawled: str | Path, target: str | Path, job: Job) -> Counter[str]
     return Counter(row["status"] for row in rows)
 
 
-def cut_row(row: Row, job: Job) -> Row:
+def cut_row(row: Row, job: Job, probers: Probers) -> Row:
     """Cut one id of the crawl, or find the clip that an earlier run has cut."""
     path = job.folder / f"{job.key_of(row['id'])}.mp4"
     wanted = _recipe(row, job)
     try:
-        clip = _kept(path, wanted) or _cut(row, path, wanted, job.clips)
+        clip = _kept(path, wanted) or _cut(row, path, wanted, job.clips, probers)
     except VideoError as error:
         empty = Clip(frames=0, fps=0.0, width=0, height=0, sha256="")
         return {"id": row["id"], "status": error.status, "reason": error.reason, "path": "", **asdict(empty)}
     return {"id": row["id"], "status": "ok", "reason": "", "path": str(path), **asdict(clip)}
 
 
-def _cut(row: Row, path: Path, wanted: str, clips: Clips) -> Clip:
+def _cut(row: Row, path: Path, wanted: str, clips: Clips, probers: Probers) -> Clip:
     path.with_suffix(".json").unlink(missing_ok=True)
-    clip = cut(row["path"], path, start=row["start"], end=row["end"], clips=clips)
+    found = probers.probe(row["path"])
+    clip = cut(row["path"], path, start=row["start"], end=row["end"], clips=clips, found=found)
     write_json(path.with_suffix(".json"), {"recipe": wanted, "clip": asdict(clip)})
     return clip
 
 
 def _recipe(row: Row, job: Job) -> str:
     """SHA-256 of everything that decides the bytes of a clip."""
-    settings = msgspec.structs.replace(job.clips, timeout=0.0)  # patience changes no byte
-    parts = [row["sha256"], row["start"], row["end"], msgspec.to_builtins(settings), job.encoder]
+    settings = {name: value for name, value in msgspec.structs.asdict(job.clips).items() if name != "timeout"}
+    parts = [row["sha256"], row["start"], row["end"], settings, job.encoder]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

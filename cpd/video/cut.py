@@ -13,6 +13,7 @@ import hashlib
 import math
 import os
 import re
+import resource
 import signal
 import subprocess
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from cpd.config import Clips
 
 MIN_DECODED = 0.9
+ATTEMPTS = 2
+MEMORY = 8 << 30  # bytes of address space for one ffmpeg
 _NOT_THE_VIDEO = ("No space left on device", "Read-only file system", "Permission denied", "Disk quota exceeded")
 
 
@@ -47,7 +50,15 @@ class Clip:
     sha256: str
 
 
-def cut(path: str | Path, target: str | Path, *, start: float, end: float | None, clips: Clips) -> Clip:
+def cut(
+    path: str | Path,
+    target: str | Path,
+    *,
+    start: float,
+    end: float | None,
+    clips: Clips,
+    found: Probe | None = None,
+) -> Clip:
     """Cut [start, end) seconds out of `path` (at most `clips.max_seconds`), encode it, decode it again, keep it.
 
     Args:
@@ -55,6 +66,8 @@ def cut(path: str | Path, target: str | Path, *, start: float, end: float | None
         target: the clip that is written, whole or not at all.
         start: first second.
         end: last second; None for the end of the media.
+        clips: how to encode, and the limits.
+        found: what `probe` has said about the media (in a process of its own, see `prober`); None probes here.
 
     Raises:
         VideoError: the statuses of `probe`; bad_interval (empty, negative, not finite, or behind the end); corrupt
@@ -62,12 +75,20 @@ def cut(path: str | Path, target: str | Path, *, start: float, end: float | None
             `clips.min_frames` frames).
         CpdError: the machine's fault: no ffmpeg, a full or read-only disk.
     """
-    found = probe(path, clips)
+    found = found or probe(path, clips)
     seconds = _seconds(found, start=start, end=end, clips=clips)
+    promised = _promised(found, start, seconds)
     with atomic_path(target) as beside:
-        _run(_command(Path(path), beside, start=start, seconds=seconds, fps=found.fps, clips=clips), clips.timeout)
-        clip = _examine(beside)
-        _check(clip, promised=_promised(found, start, seconds), clips=clips)
+        clip = None
+        for last in ("round", "pass"):  # how to end: by default a still is dropped that lasts less than half a period
+            command = _command(Path(path), beside, start=start, seconds=seconds, fps=found.fps, last=last, clips=clips)
+            _run(command, clips.timeout)
+            clip = _examine(beside)
+            if clip:
+                break
+        if clip is None:
+            raise _nothing(start, promised, found.fps)
+        _check(clip, promised=promised, clips=clips)
     return clip
 
 
@@ -86,13 +107,21 @@ def _promised(found: Probe, start: float, seconds: float) -> float:
     return 0.0 if found.seconds is None else min(seconds, found.seconds - start)
 
 
-def _command(source: Path, target: Path, *, start: float, seconds: float, fps: Fraction, clips: Clips) -> list[str]:
+def _command(
+    source: Path, target: Path, *, start: float, seconds: float, fps: Fraction, last: str, clips: Clips
+) -> list[str]:
     seek = {"ss": start} if start > 0 else {}
     short = clips.short_side // 2 * 2
     stream = ffmpeg.input(
-        f"file:{source}", **seek, t=seconds, protocol_whitelist="file", format_whitelist=FORMATS, threads=1
+        f"file:{source}",
+        **seek,
+        t=seconds,
+        protocol_whitelist="file",
+        format_whitelist=FORMATS,
+        max_pixels=clips.max_source_pixels,  # pictures may be larger than the header says
+        threads=1,
     )
-    stream = stream["V:0"].filter("fps", fps=str(fps))
+    stream = stream["V:0"].filter("fps", fps=str(fps), eof_action=last)
     stream = stream.filter(
         "scale",
         w=f"if(lte(iw,ih),{short},-2)",
@@ -100,7 +129,9 @@ def _command(source: Path, target: Path, *, start: float, seconds: float, fps: F
         out_color_matrix="bt601",
         out_range="tv",
     )
-    output = stream.filter("setsar", sar=1).output(f"file:{target}", **_encoder(clips))
+    # A picture that stays for days is repeated for days, and ends when the clip is full.
+    bounded = {"frames:v": math.ceil(seconds * fps) + 1}
+    output = stream.filter("setsar", sar=1).output(f"file:{target}", **bounded, **_encoder(clips))
     arguments: list[str] = ffmpeg.compile(output, cmd=ffmpeg_binary(), overwrite_output=True)
     head = ["-nostdin", "-hide_banner", "-loglevel", "error", "-xerror", "-filter_threads", "1"]
     return [arguments[0], *head, *arguments[1:]]
@@ -141,19 +172,30 @@ def ffmpeg_version() -> str:
 
 
 def _run(command: list[str], timeout: float) -> None:
+    """Run ffmpeg, and once more when a signal killed it: that may have been the machine's doing."""
+    for _ in range(ATTEMPTS):
+        code, stderr = _run_once(command, timeout)
+        if code >= 0:
+            break
+    if code != 0:
+        raise _failure(code, stderr.decode(errors="replace"))
+
+
+def _run_once(command: list[str], timeout: float) -> tuple[int, bytes]:
     """Run ffmpeg in a process group of its own; on a timeout the whole group is killed."""
     try:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
     except OSError as error:
         raise CpdError(f"{command[0]} cannot be run: {error}", hint="install imageio-ffmpeg again") from None
     try:
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY, MEMORY))
         _, stderr = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
         raise VideoError("corrupt", f"ffmpeg took more than {timeout:g} s") from None
     finally:
         _kill(process)
-    if process.returncode != 0:
-        raise _failure(process.returncode, stderr.decode(errors="replace"))
+    return process.returncode, stderr
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -169,7 +211,7 @@ def _failure(code: int, stderr: str) -> CpdError:
         if message in stderr:
             return CpdError(f"ffmpeg: {message}", hint="mend it and run again", exit_code=EX_TEMPFAIL)
     if code < 0:
-        return VideoError("corrupt", f"ffmpeg was killed by signal {-code}")
+        return VideoError("corrupt", f"ffmpeg was killed by signal {-code}, twice")
     return VideoError("corrupt", f"ffmpeg: {_first_line(stderr)}")
 
 
@@ -180,12 +222,17 @@ def _first_line(stderr: str) -> str:
     return re.sub(r"file:\S+", "the file", first)[:200]
 
 
-def _examine(path: Path) -> Clip:
-    """Decode an encoded clip whole and describe it."""
+def _examine(path: Path) -> Clip | None:
+    """Decode an encoded clip whole and describe it; None when there is no frame in it."""
     video = path.read_bytes() if path.exists() else b""
     if not video:
         raise VideoError("corrupt", "ffmpeg wrote nothing")
-    frames = _count(video)
+    try:
+        frames = count_frames(video)
+    except VideoError as error:
+        if error.status == "not_video":  # ffmpeg ends well and writes a file without a video stream
+            return None
+        raise
     with open_media(video) as container:
         stream = video_stream(container)
         rate = stream.average_rate or stream.guessed_rate
@@ -198,13 +245,11 @@ def _examine(path: Path) -> Clip:
         )
 
 
-def _count(video: bytes) -> int:
-    """Frames of an encoded clip; without any, ffmpeg ends well and writes a file without a video stream."""
-    try:
-        return count_frames(video)
-    except VideoError as error:
-        reason = "no frame can be decoded" if error.status == "not_video" else error.reason
-        raise VideoError("corrupt", reason) from None
+def _nothing(start: float, promised: float, fps: Fraction) -> VideoError:
+    """Why not one frame came out: the interval lies behind the last one, or the media are damaged."""
+    if start > 0 and promised * fps < 2:
+        return VideoError("bad_interval", f"no frame at or behind {start:g} s")
+    return VideoError("corrupt", "no frame can be decoded")
 
 
 def _check(clip: Clip, *, promised: float, clips: Clips) -> None:

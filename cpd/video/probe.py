@@ -17,7 +17,7 @@ import av
 import av.error
 import av.logging
 
-from cpd.errors import CpdError
+from cpd.errors import EX_TEMPFAIL, CpdError
 
 if TYPE_CHECKING:
     from cpd.config import Clips
@@ -70,8 +70,11 @@ def probe(path: str | Path, clips: Clips) -> Probe:
     """
     if not Path(path).is_file():
         raise VideoError("gone", "the media file is missing")
-    if Path(path).stat().st_size == 0:
+    size = Path(path).stat().st_size
+    if size == 0:
         raise VideoError("corrupt", "0 bytes")
+    if size > clips.max_source_bytes:
+        raise VideoError("too_large", f"{size} bytes")
     with open_media(path) as container:
         found = _read(container)
     _check(found, clips)
@@ -82,7 +85,8 @@ def open_media(media: str | Path | bytes) -> av.container.InputContainer:
     """Open a local file or bytes in memory: no network, no playlists, no other files.
 
     Raises:
-        VideoError: not_video or corrupt.
+        VideoError: gone, not_video or corrupt.
+        CpdError: the file cannot be read (the machine's fault).
     """
     options = {"format_whitelist": FORMATS}
     try:
@@ -95,8 +99,15 @@ def open_media(media: str | Path | bytes) -> av.container.InputContainer:
         raise _unreadable(media, error) from None
 
 
-def _unreadable(media: str | Path | bytes, error: av.error.FFmpegError) -> VideoError:
-    head = media[:16] if isinstance(media, bytes) else _head(Path(media))
+def _unreadable(media: str | Path | bytes, error: av.error.FFmpegError) -> CpdError:
+    try:
+        head = media[:16] if isinstance(media, bytes) else _head(Path(media))
+    except FileNotFoundError:
+        return VideoError("gone", "the media file is missing")
+    except OSError as fault:
+        return CpdError(
+            f"{fault.filename}: {fault.strerror}", hint="mend the disk or the permissions", exit_code=EX_TEMPFAIL
+        )
     is_container = head.startswith(_MAGIC) or head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide")
     status = "corrupt" if is_container else "not_video"
     return VideoError(status, f"cannot be opened: {error.strerror}")
@@ -157,3 +168,5 @@ def _check(found: Probe, clips: Clips) -> None:
         raise VideoError("too_large", f"{width}x{height} pixels")
     if found.seconds is not None and not (math.isfinite(found.seconds) and found.seconds <= clips.max_source_seconds):
         raise VideoError("too_long", f"{found.seconds:.0f} s")
+    if found.frames > clips.max_source_frames:
+        raise VideoError("too_long", f"{found.frames} frames")
