@@ -1,30 +1,35 @@
 """One id: its title and its media, with yt-dlp.
 
 Pages are either YouTube's or those of a site on loopback (the demo's, the tests'); the extractors are restricted to
-that. The metadata come first, so that what is too long or live is refused before a byte of media is asked for.
+that, and connections to public addresses (`guard`). The metadata come first, so that what is too long or live is
+refused before a byte of media is asked for. Options of yt-dlp are in `fetch_options`.
 """
 
 from __future__ import annotations
 
-import io
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from cpd.errors import EX_TEMPFAIL, CpdError
 from cpd.sources.container import check_container
+from cpd.sources.deadline import deadline
 from cpd.sources.failures import Failure, classify, is_disk_full
+from cpd.sources.fetch_options import ffmpeg_path, options
+from cpd.sources.guard import Address, is_public, only_public
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from cpd.config import Crawl
 
 log = logging.getLogger(__name__)
 
-_LOOPBACK = "127.0.0.1"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,44 +41,39 @@ class Fetched:
     section: tuple[float, float] | None
 
 
-class _Log:
-    """yt-dlp's messages, to Python's logging at debug level: errors come back as exceptions."""
-
-    def debug(self, message: str) -> None:
-        log.debug("%s", message)
-
-    info = warning = error = debug
-
-
 class Fetcher:
     """A YoutubeDL for many ids; use it as a context.
 
     Args:
         crawl: settings of the config.
         work: folder for unfinished files; it is the caller's to sweep.
-        loopback: whether the pages are on 127.0.0.1, and nothing else may be asked for.
+        loopback: whether the pages are on this machine, and nothing else may be asked for.
+        allow: addresses that may be asked for although they are not public: the loopback site's, a proxy's.
     """
 
-    def __init__(self, crawl: Crawl, *, work: Path, loopback: bool) -> None:
-        import imageio_ffmpeg
+    def __init__(self, crawl: Crawl, *, work: Path, loopback: bool, allow: frozenset[Address] = frozenset()) -> None:
         import yt_dlp
         from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 
         # Sections ask this variable, not the option, whether there is an ffmpeg.
-        FFmpegPostProcessor._ffmpeg_location.set(imageio_ffmpeg.get_ffmpeg_exe())
+        FFmpegPostProcessor._ffmpeg_location.set(ffmpeg_path(crawl))
         self.crawl = crawl
         self.work = work
         self.loopback = loopback
+        self.allow = allow
         self._known = (yt_dlp.utils.YoutubeDLError, OSError)
-        self._ydl = yt_dlp.YoutubeDL(_options(crawl, loopback=loopback, hook=self._watch_size))
+        self._ydl = yt_dlp.YoutubeDL(options(crawl, loopback=loopback, hook=self._watch_size))
         self._ydl.prepare_filename = self._file_name  # no template: it would expand % and $ of the folder's name
+        self._armed = ExitStack()
 
     def __enter__(self) -> Fetcher:
+        self._armed.enter_context(only_public(self.allow))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._armed.close()
         self._ydl.close()
 
     def fetch(self, url: str, *, name: str, start: float = 0.0, end: float | None = None) -> Fetched:
@@ -89,9 +89,25 @@ class Fetcher:
             Failure: why there is nothing.
             CpdError: the disk is full (exit code 75).
         """
-        self._clear(name)
+        return self._guarded(lambda: self._fetch(url, name=name, start=start, end=end), name=name)
+
+    def fetch_title(self, url: str, *, name: str) -> str:
+        """Fetch a page's title alone; a video that has no format for us still has one.
+
+        Args:
+            url: page address.
+            name: what the id is called in messages.
+
+        Raises:
+            Failure: why there is none.
+        """
+        return self._guarded(lambda: self._title(url), name=name)
+
+    def _guarded(self, task: Callable[[], T], *, name: str) -> T:
+        """Run a task within the time for an id; every error becomes a Failure, but those of the machine."""
         try:
-            return self._fetch(url, name=name, start=start, end=end)
+            with deadline(self.crawl.id_timeout):
+                return task()
         except Failure:
             raise
         except Exception as error:
@@ -101,14 +117,36 @@ class Fetcher:
                 log.warning("%s: unexpected %s", name, type(error).__name__, exc_info=True)
             raise classify(error) from error
 
+    def _title(self, url: str) -> str:
+        info = single_video(self._ydl.extract_info(url, download=False, process=False))
+        if not (title := title_of(info)):
+            raise Failure("unknown", "the page has no title", transient=True)
+        return title
+
     def _fetch(self, url: str, *, name: str, start: float, end: float | None) -> Fetched:
+        self._clear(name)
         info = single_video(self._ydl.extract_info(url, download=False))
         self._check_info(info, start=start)
         section = (start, end) if self.crawl.sections and end is not None else None
+        if section:
+            self._follow_redirects(info)
         self._ydl.process_ie_result({**info, "cpd_name": name, "cpd_section": section}, download=True)
         file = self._downloaded(name)
         check_container(file, seconds=_expected_seconds(section, info.get("duration")))
         return Fetched(title=title_of(info), file=file, section=section)
+
+    def _follow_redirects(self, info: dict[str, Any]) -> None:
+        """Give ffmpeg, which this process cannot watch, an address that was reached from here."""
+        from yt_dlp.networking import Request
+
+        if str(info.get("protocol")) not in ("http", "https"):
+            return
+        headers = {**(info.get("http_headers") or {}), "Range": "bytes=0-0"}
+        with self._ydl.urlopen(Request(info["url"], headers=headers)) as response:
+            reached = response.url
+        for media in [format for format in info.get("formats") or [] if format.get("url") == info["url"]]:
+            media["url"] = reached
+        info["url"] = reached
 
     def _file_name(self, info: dict[str, Any], *_: Any, **__: Any) -> str:
         return str(self.work / f"{info.get('cpd_name', 'none')}.{info.get('ext', 'unknown')}")
@@ -128,13 +166,16 @@ class Fetcher:
             raise Failure("bad_interval", f"begins at {start:g} s of {seconds:g} s")
         for media in [info, *(info.get("requested_formats") or [])]:
             host = urlsplit(media.get("url") or "").hostname
-            if self.loopback and host not in (None, _LOOPBACK):
+            if host and not self._may_ask(host):
                 raise Failure("not_video", "the page names media outside the site")
+
+    def _may_ask(self, host: str) -> bool:
+        return host in {address for address, _ in self.allow} or (not self.loopback and is_public(host))
 
     def _downloaded(self, name: str) -> Path:
         files = [path for path in self.work.glob(f"{name}.*") if path.suffix not in (".part", ".ytdl")]
         if len(files) != 1:
-            raise Failure("network", "the download left no file", transient=True)
+            raise Failure("unknown", "the download left no file", transient=True)
         if files[0].stat().st_size > self.crawl.max_bytes:
             raise _too_large(files[0].stat().st_size, self.crawl)
         return files[0]
@@ -180,53 +221,3 @@ def _expected_seconds(section: tuple[float, float] | None, duration: float | Non
 
 def _too_large(size: int, crawl: Crawl) -> Failure:
     return Failure("too_large", f"{size} bytes, the limit is {crawl.max_bytes}")
-
-
-def _section(info: dict[str, Any], _: Any) -> list[dict[str, float]]:
-    """yt-dlp's download_ranges: the interval that `fetch` asked for, or the whole."""
-    section = info.get("cpd_section")
-    return [{"start_time": section[0], "end_time": section[1]}] if section else [{}]
-
-
-def _options(crawl: Crawl, *, loopback: bool, hook: Any) -> dict[str, Any]:
-    return {
-        "allowed_extractors": ["^generic$" if loopback else "^youtube$"],
-        "noplaylist": True,
-        "format": _format(crawl.max_height),
-        "format_sort": ["vcodec:h264", "res"],
-        "download_ranges": _section,
-        "force_keyframes_at_cuts": True,
-        "external_downloader_args": {"ffmpeg_i": ["-rw_timeout", str(int(crawl.timeout * 1e6))]},
-        "progress_hooks": [hook],
-        "socket_timeout": crawl.timeout,
-        "ratelimit": crawl.rate_limit,
-        "proxy": "" if loopback else crawl.proxy,
-        "cookiefile": None if loopback else _cookies(crawl.cookies),
-        # one attempt here: attempts are counted in the ledger, with a back-off between them
-        "retries": 0,
-        "extractor_retries": 0,
-        "fragment_retries": crawl.retries,
-        "skip_unavailable_fragments": False,
-        "continuedl": False,
-        "updatetime": False,
-        "cachedir": False,
-        "noprogress": True,
-        "quiet": True,
-        "logger": _Log(),
-    }
-
-
-def _format(height: int) -> str:
-    """Video without sound if there is such a file, at most `height` lines where that is known."""
-    limit = f"[height<=?{height}]"
-    return f"bv{limit}[ext=mp4]/b{limit}[ext=mp4]/bv*{limit}/b{limit}/wv*"
-
-
-def _cookies(path: str | None) -> io.StringIO | None:
-    """The cookie file's text: yt-dlp writes changed cookies back, which must not be to the user's file."""
-    if path is None:
-        return None
-    try:
-        return io.StringIO(Path(path).read_text())
-    except OSError as error:
-        raise CpdError(f"crawl.cookies: {path}: {error.strerror}", hint="export cookies.txt again") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cpd.fileio import fsync, sha256_file, write_bytes
+from cpd.fileio import fsync, sha256_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """What the store knows about one media file.
 
     Attributes:
+        file: name of the media file, or "" for a title that was crawled alone.
         section: the seconds [start, end] of the source that the file holds, or null for the whole.
     """
 
@@ -50,14 +52,20 @@ class Store:
 
     @contextmanager
     def work(self, chunk: str) -> Iterator[Path]:
-        """An empty work folder on the same file system; what a killed run left there is swept."""
-        folder = self.folder / "media" / f".tmp.{chunk}"
-        shutil.rmtree(folder, ignore_errors=True)
+        """An empty work folder on the same file system, with a name of its own: orphans of a killed run find none."""
+        folder = self.folder / "media" / f".tmp.{chunk}.{secrets.token_hex(4)}"
         folder.mkdir(parents=True)
         try:
             yield folder
         finally:
             shutil.rmtree(folder)
+
+    def sweep(self, chunk: str) -> int:
+        """Remove the work folders that killed runs of a chunk left; returns their number. Hold its ledger's lock."""
+        left = list((self.folder / "media").glob(f".tmp.{chunk}.*"))
+        for folder in left:
+            shutil.rmtree(folder)
+        return len(left)
 
     def path(self, record: Record, *, key: str) -> Path:
         """Where the media of a record is."""
@@ -67,10 +75,21 @@ class Store:
         """The record of a key, if its media is there in full size."""
         try:
             record = msgspec.json.decode((self._shelf(key) / f"{key}.json").read_bytes(), type=Record)
-            whole = self.path(record, key=key).stat().st_size == record.bytes
+            whole = bool(record.file) and self.path(record, key=key).stat().st_size == record.bytes
         except (FileNotFoundError, msgspec.DecodeError):
             return None  # absent, or not ours: it is fetched again
         return record if whole else None
+
+    def title(self, key: str) -> str | None:
+        """The title of a key, with or without its media."""
+        try:
+            return msgspec.json.decode((self._shelf(key) / f"{key}.json").read_bytes(), type=Record).title
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def put_title(self, key: str, *, work: Path, identity: str, title: str) -> None:
+        """Store a title that has no media."""
+        self._write(Record(id=identity, title=title, file="", bytes=0, sha256=""), key=key, work=work)
 
     def is_intact(self, record: Record, *, key: str) -> bool:
         """Whether the media still has the bytes that were stored."""
@@ -88,15 +107,26 @@ class Store:
             section=section,
         )
         self.discard(key)
-        write_bytes(self._shelf(key) / f"{key}.json", msgspec.json.encode(record))
+        self._write(record, key=key, work=file.parent)
         os.replace(file, self.path(record, key=key))
         fsync(self._shelf(key))
         return record
 
-    def discard(self, key: str) -> None:
-        """Remove what the store has of a key."""
-        for path in self._shelf(key).glob(f"{key}.*"):
+    def discard(self, key: str) -> int:
+        """Remove what the store has of a key; returns the number of files."""
+        paths = list(self._shelf(key).glob(f"{key}.*"))
+        for path in paths:
             path.unlink()
+        return len(paths)
+
+    def _write(self, record: Record, *, key: str, work: Path) -> None:
+        """By way of the work folder, which is swept, so that a kill leaves nothing on the shelves."""
+        beside = work / f".{key}.record"
+        beside.write_bytes(msgspec.json.encode(record))
+        fsync(beside)
+        self._shelf(key).mkdir(parents=True, exist_ok=True)
+        os.replace(beside, self._shelf(key) / f"{key}.json")
+        fsync(self._shelf(key))
 
     def _shelf(self, key: str) -> Path:
         return self.folder / "media" / key[:2]

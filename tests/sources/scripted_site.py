@@ -36,7 +36,8 @@ def make_video(path: Path, *, seconds: float = 2.0, seed: int = 0) -> Path:
 class ScriptedSite:
     """Pages `/watch/{id}` and media `/media/{id}.mp4`; `script` says what the n-th hit of a path is answered.
 
-    A scripted answer is an HTTP status, "truncated", "stall", "html" or "elsewhere"; when a path's script is used
+    A scripted answer is an HTTP status, "truncated", "stall", "drip", "reset", "html", "elsewhere" or "-> ADDRESS" (a
+    redirect); when a path's script is used
     up, its last answer is repeated; without one all is well.
     """
 
@@ -71,6 +72,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         answer = self.site.answer(self.path)
         if isinstance(answer, int) and answer != 200:
             self._send(answer, b"no", "text/plain")
+        elif isinstance(answer, str) and answer.startswith("-> "):
+            self._redirect(answer.removeprefix("-> "))
+        elif answer == "reset":
+            self.close_connection = True
         elif match := re.fullmatch(r"/watch/([\w-]+)", self.path):
             self._send(200, self._page(match[1], answer), "text/html; charset=utf-8")
         else:
@@ -91,10 +96,27 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if answer == "html":
             return self._send(200, b"<html>not a video</html>" * 50, "video/mp4")
         video = self.site.video
+        if answer == "drip":
+            return self._drip(video)
         if answer != "truncated":
             return self._send(200, video, "video/mp4")
         self.close_connection = True
         return self._send(200, video[: len(video) // 2], "video/mp4", length=len(video))
+
+    def _drip(self, video: bytes) -> None:
+        """A byte now and then: no read ever times out, and the end never comes."""
+        self._send(200, b"", "video/mp4", length=len(video))
+        for byte in video:
+            self.wfile.write(bytes([byte]))
+            self.wfile.flush()
+            if self.site.hold.wait(0.05):
+                return
+
+    def _redirect(self, address: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", address)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _send(self, status: int, body: bytes, kind: str, *, length: int | None = None) -> None:
         self.send_response(status)
@@ -132,6 +154,10 @@ def write_kinetics(path: Path, ids: list[str], *, end: int = 2) -> Path:
     return path
 
 
+# A crawl of loopback without a wait; one dead id of one is no reason to stop.
+LENIENT = {"allow_private": True, "pause": 0.0, "min_free_bytes": 0, "max_transient_ratio": 1.0}
+
+
 def make_config(folder: Path, sources: dict, *, crawl: dict | None = None) -> Config:
     """A config with nothing but sources, also written to `folder/config.yaml`."""
     value = {
@@ -143,7 +169,15 @@ def make_config(folder: Path, sources: dict, *, crawl: dict | None = None) -> Co
         "experiments": {},
         "run": [],
         "tables": {},
-        "crawl": {"sleep": 0.0, "backoff": 0.0, "retries": 2, "timeout": 5.0, "sections": False, **(crawl or {})},
+        "crawl": {
+            "sleep": 0.0,
+            "backoff": 0.0,
+            "retries": 2,
+            "timeout": 5.0,
+            "sections": False,
+            **LENIENT,
+            **(crawl or {}),
+        },
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(value))
     return msgspec.convert(value, Config)

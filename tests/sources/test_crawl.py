@@ -18,7 +18,7 @@ from scripted_site import kinetics_config, make_config, make_video
 from cpd.config import Config
 from cpd.errors import EX_TEMPFAIL, CpdError
 from cpd.fileio import read_jsonl, sha256_file
-from cpd.sources import crawl as crawl_module
+from cpd.sources import preflight
 from cpd.sources.crawl import crawl_chunk, crawl_path, ledger_path
 from cpd.sources.ledger import read_ledger
 from cpd.sources.plan import plan_path, write_plan
@@ -247,10 +247,10 @@ def test_a_full_disk_stops_the_chunk_and_blames_no_id(tmp_path, scripted_site):
 def test_offline_stops_before_any_id_is_blamed(tmp_path, monkeypatch):
     config = kinetics_config(tmp_path, [vid(1)], url="https://www.youtube.com/watch?v={id}")
 
-    def no_network(*_: object) -> None:
+    def no_network(*_: object, **__: object) -> None:
         raise OSError(-3, "Temporary failure in name resolution")
 
-    monkeypatch.setattr(crawl_module.socket, "getaddrinfo", no_network)
+    monkeypatch.setattr(preflight.socket, "create_connection", no_network)
     with pytest.raises(CpdError, match=r"www\.youtube\.com: Temporary failure") as error:
         crawl(config)
     assert error.value.exit_code == EX_TEMPFAIL

@@ -23,7 +23,7 @@ def test_every_torn_tail_is_healed_and_no_whole_row_is_lost(tmp_path):
     path = tmp_path / "ledger.jsonl"
     whole = write_three(path)
     assert whole.count(b"\n") == 3
-    for cut in range(1, len(whole) + 1, 3):
+    for cut in range(1, len(whole) + 1):
         path.write_bytes(whole[:-cut])
         kept = read_ledger(path)
         # a last row that only lost its line end is whole
@@ -104,11 +104,28 @@ def test_a_record_that_is_not_ours_is_absent(tmp_path):
     assert store.record(key) is None
 
 
-def test_work_folder_is_swept_before_and_after(tmp_path):
+def test_work_folders_of_killed_runs_are_swept(tmp_path):
+    """Fault 38: of this chunk alone, and before anything is fetched."""
     store = Store(tmp_path)
-    (tmp_path / "media" / ".tmp.train-0000").mkdir(parents=True)
-    (tmp_path / "media" / ".tmp.train-0000" / "x.mp4.part").touch()
-    with store.work("train-0000") as folder:
-        assert list(folder.iterdir()) == []
+    for name in (".tmp.train-0000.ab12", ".tmp.train-0001.cd34"):
+        (tmp_path / "media" / name).mkdir(parents=True)
+        (tmp_path / "media" / name / "x.mp4.part").touch()
+    assert store.sweep("train-0000") == 1
+    assert [path.name for path in (tmp_path / "media").iterdir()] == [".tmp.train-0001.cd34"]
+    with store.work("train-0000") as folder, store.work("train-0000") as other:
+        assert folder != other
         (folder / "y.mp4").touch()
     assert not folder.exists()
+
+
+def test_titles_alone_make_way_for_media(tmp_path):
+    store = Store(tmp_path)
+    key = media_key("s", "a")
+    with store.work("train-0000") as work:
+        store.put_title(key, work=work, identity="a", title="T")
+        assert (store.title(key), store.record(key)) == ("T", None)
+    put(store, tmp_path, b"hello", "new")
+    assert store.title(key) == "new"
+    assert store.record(key) is not None
+    assert store.discard(key) == 2
+    assert store.title(key) is None

@@ -1,4 +1,6 @@
 # Lists -> chunks -> crawl -> titles and clips -> shards. One job per chunk and stage.
+from cpd.sources.takedown import listed
+
 SOURCES = f"{R}/sources/{{source}}"
 
 
@@ -47,7 +49,16 @@ rule crawl:
         ),
         runtime="12h",
     params:
-        config=lambda w: digest(C.crawl),
+        # what decides the result, and no more: pace, cookies and proxy re-run nothing and stand in no metadata
+        config=digest(
+            C.crawl.media,
+            C.crawl.max_height,
+            C.crawl.max_duration,
+            C.crawl.max_bytes,
+            C.crawl.sections,
+            C.crawl.min_ok_ratio,
+        ),
+        takedown=lambda w: listed(C, w.source, w.chunk),
         code=code_digest("cpd.commands.crawl"),
     shell:
         "python -m cpd crawl"
