@@ -14,7 +14,7 @@ img{width:100%;max-width:46rem;height:auto}
 figure{margin:1rem 0}
 figcaption,p,ol{font-size:.9rem;color:#444}
 .lost{color:#a33}
-.titles td{white-space:normal;min-width:9rem;text-align:left!important}
+.titles td{white-space:normal;min-width:9rem;text-align:left}
 code{font-size:.8rem;word-break:break-all;white-space:normal}
 """
 )
@@ -39,10 +39,10 @@ PAGE = """<!doctype html>
 {% if attrition %}
 <img alt="share of ids by status" src="{{ attrition_figure }}">
 <div class="wide"><table>
-<thead><tr><th>Source</th><th>Split</th><th>Ids</th><th>In shards</th><th>Lost</th><th>Why</th></tr></thead>
+<thead><tr><th>Source</th><th>Split</th><th class=n>Ids</th><th class=n>In shards</th><th class=n>Lost</th><th>Why</th></tr></thead>
 <tbody>{% for row in attrition %}
-<tr><td>{{ row.source }}</td><td>{{ row.split }}</td><td>{{ row.planned }}</td><td>{{ row.counts.get("ok", 0) }}</td>
-<td>{{ row.planned - row.counts.get("ok", 0) }}</td>
+<tr><td>{{ row.source }}</td><td>{{ row.split }}</td><td class=n>{{ row.planned }}</td><td class=n>{{ row.counts.get("ok", 0) }}</td>
+<td class=n>{{ row.planned - row.counts.get("ok", 0) }}</td>
 <td>{% for status, n in row.counts.items() if status != "ok" %}{{ status }} {{ n }}{{ ", " if not loop.last }}
 {%- endfor %}</td></tr>
 {% endfor %}</tbody></table></div>

@@ -6,51 +6,23 @@ import csv
 import html
 import io
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from cpd.tables.layout import HEAD, Grid, delta_of, lay_out, wide
 
 if TYPE_CHECKING:
     from cpd.tables.cells import Cell
 
-HEAD = ("Row", "Column", "Published", "Measured", "Delta", "Seeds", "n", "Note")
-NONE = "—"
-LEGEND = (
-    "Published: the paper's number. Measured: mean over splits, then over seeds, ± standard deviation over seeds. "
-    "Delta: measured - published. n: test items. Percent, except ranks. —: no value; the note says why."
-)
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:1rem}.wide{overflow-x:auto}table{border-collapse:collapse}"
     "td,th{padding:.3rem .6rem;border-bottom:1px solid #ddd;text-align:left;white-space:nowrap}"
-    "td:nth-child(n+3):nth-child(-n+7),th:nth-child(n+3):nth-child(-n+7){text-align:right}"
+    "td.n,th.n{text-align:right}"
 )
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "—": "---", "±": r"$\pm$", "<": r"\textless{}",
     ">": r"\textgreater{}",
 }  # fmt: skip
-
-
-class Line(NamedTuple):
-    """One cell as texts, not escaped."""
-
-    row: str
-    column: str
-    published: str
-    measured: str
-    delta: str
-    seeds: str
-    n: str
-    note: str
-
-
-def lines(cells: list[Cell]) -> tuple[list[Line], list[str]]:
-    """Cells as texts, and the notes that their numbers (1), (2) ... stand for."""
-    notes = list(dict.fromkeys(part for cell in cells for part in _parts(cell)))
-    rows = []
-    for before, cell in zip([None, *cells], cells, strict=False):
-        same = before is not None and before.row == cell.row
-        marks = "".join(f"({notes.index(part) + 1})" for part in _parts(cell))
-        rows.append(_line(cell, row="" if same else cell.row, note=marks))
-    return rows, notes
 
 
 def to_csv(cells: list[Cell]) -> str:
@@ -71,59 +43,49 @@ def to_csv(cells: list[Cell]) -> str:
 
 
 def to_md(cells: list[Cell], *, title: str) -> str:
-    """A Markdown table, padded so that it reads well in a terminal, and its legend."""
-    rows, notes = lines(cells)
-    table = [list(HEAD)] + [[_md(text) for text in line] for line in rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEAD))]
-    texts = [
-        "| " + " | ".join(_pad(text, width, i) for i, (text, width) in enumerate(zip(row, widths, strict=True))) + " |"
-        for row in table
-    ]
-    rule = "|" + "|".join("-" * (w + 1) + (":" if _is_number(i) else "-") for i, w in enumerate(widths)) + "|"
-    legend = [LEGEND, *(f"({number}) {note}" for number, note in enumerate(notes, start=1))]
-    return "\n".join(
-        [f"# {_md(title)}", "", texts[0], rule, *texts[1:], "", *("- " + _md(text) for text in legend), ""]
-    )
+    """A Markdown table under its title, with its legend and notes."""
+    grid = lay_out(cells)
+    notes = [f"({number}) {note}" for number, note in enumerate(grid.notes, start=1)]
+    legend = [f"- {_md(text)}" for text in (grid.legend, *notes)]
+    return "\n".join([f"# {_md(title)}", "", _md_grid(grid), "", *legend, ""])
 
 
 def to_compact(cells: list[Cell]) -> str:
-    """A Markdown table of the measured values alone: a line a row, a column a column; seeds and n below it."""
-    columns = list(dict.fromkeys(cell.column for cell in cells))
-    by_row: dict[str, dict[str, str]] = {}
-    for cell in cells:
-        by_row.setdefault(cell.row, {})[cell.column] = _line(cell, row="", note="").measured
-    head = "| | " + " | ".join(map(_md, columns)) + " |"
-    body = [
-        f"| {_md(row)} | " + " | ".join(found.get(column, NONE) for column in columns) + " |"
-        for row, found in by_row.items()
+    """The measured values alone, to stand in a page."""
+    grid = wide(cells)
+    return f"{_md_grid(grid)}\n\n{_md(grid.legend)}\n"
+
+
+def _md_grid(grid: Grid) -> str:
+    """Padded so that it reads well in a terminal."""
+    table = [[_md(text) for text in row] for row in (grid.head, *grid.rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(grid.head))]
+    texts = [
+        "| " + " | ".join(_pad(row[i], width, right=grid.is_number(i)) for i, width in enumerate(widths)) + " |"
+        for row in table
     ]
-    seeds = sorted({seed for cell in cells for seed in cell.seeds})
-    items = sorted({cell.n for cell in cells if cell.n is not None})
-    legend = (
-        f"Mean ± standard deviation over seeds {', '.join(map(str, seeds))}; {', '.join(map(str, items))} test items."
-    )
-    return "\n".join([head, "|---|" + "---:|" * len(columns), *body, "", legend, ""])
+    rule = "|" + "|".join("-" * (w + 1) + (":" if grid.is_number(i) else "-") for i, w in enumerate(widths)) + "|"
+    return "\n".join([texts[0], rule, *texts[1:]])
 
 
 def to_tex(cells: list[Cell], *, title: str) -> str:
     """A booktabs table."""
-    rows, notes = lines(cells)
-    body = [" & ".join(map(_tex, line)) + r" \\" for line in rows]
-    head = " & ".join(HEAD) + r" \\"
-    legend = [LEGEND, *(f"({number}) {note}" for number, note in enumerate(notes, start=1))]
+    grid = lay_out(cells)
+    columns = "".join("r" if grid.is_number(i) else "l" for i in range(len(grid.head)))
+    notes = [f"({number}) {note}" for number, note in enumerate(grid.notes, start=1)]
     return "\n".join(
         [
             "% \\usepackage{booktabs}",
             r"\begin{table}",
             rf"\caption{{{_tex(title)}}}",
-            r"\begin{tabular}{llrrrrrl}",
+            rf"\begin{{tabular}}{{{columns}}}",
             r"\toprule",
-            head,
+            _tex_row(grid.head),
             r"\midrule",
-            *body,
+            *map(_tex_row, grid.rows),
             r"\bottomrule",
             r"\end{tabular}",
-            *(rf"\par\footnotesize {_tex(text)}" for text in legend),
+            *(rf"\par\footnotesize {_tex(text)}" for text in (grid.legend, *notes)),
             r"\end{table}",
             "",
         ]
@@ -139,37 +101,12 @@ def to_html(cells: list[Cell], *, title: str) -> str:
 
 
 def fragment(cells: list[Cell], *, title: str) -> str:
-    """One table with its legend, to stand in a page."""
-    rows, notes = lines(cells)
-    head = "".join(f"<th>{name}</th>" for name in HEAD)
-    body = "\n".join("<tr>" + "".join(f"<td>{_html(text)}</td>" for text in line) + "</tr>" for line in rows)
-    legend = "".join(f"<li>{_html(note)}</li>" for note in notes)
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-    return f'<h3>{_html(title)}</h3>\n<div class="wide">{table}</div>\n<p>{_html(LEGEND)}</p>\n<ol>{legend}</ol>'
-
-
-def delta_of(cell: Cell) -> float | None:
-    """measured - published, where both are there."""
-    return None if cell.measured is None or cell.published is None else cell.measured - cell.published
-
-
-def _line(cell: Cell, *, row: str, note: str) -> Line:
-    delta = delta_of(cell)
-    spread = f" ± {cell.std:.1f}" if cell.std is not None else ""
-    return Line(
-        row=row,
-        column=cell.column,
-        published=NONE if cell.published is None else f"{cell.published:.1f}",
-        measured=NONE if cell.measured is None else f"{cell.measured:.1f}{spread}",
-        delta=NONE if delta is None else f"{delta:+.1f}",
-        seeds=str(len(cell.seeds)) if cell.seeds else NONE,
-        n=NONE if cell.n is None else str(cell.n),
-        note=note,
-    )
-
-
-def _parts(cell: Cell) -> list[str]:
-    return [part for part in cell.note.split("; ") if part]
+    """One table with its legend, to stand in a page; cells of class `n` are numbers."""
+    grid = lay_out(cells)
+    body = "\n".join(_html_row(grid, row, tag="td") for row in grid.rows)
+    notes = "".join(f"<li>{_html(note)}</li>" for note in grid.notes)
+    table = f"<table>\n<thead>{_html_row(grid, grid.head, tag='th')}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    return f'<h3>{_html(title)}</h3>\n<div class="wide">{table}</div>\n<p>{_html(grid.legend)}</p>\n<ol>{notes}</ol>'
 
 
 def _rounded(value: float | None) -> float | str:
@@ -181,12 +118,8 @@ def _guard(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
-def _is_number(column: int) -> bool:
-    return 2 <= column <= 6
-
-
-def _pad(text: str, width: int, column: int) -> str:
-    return text.rjust(width) if _is_number(column) else text.ljust(width)
+def _pad(text: str, width: int, *, right: bool) -> str:
+    return text.rjust(width) if right else text.ljust(width)
 
 
 def _md(text: str) -> str:
@@ -195,8 +128,20 @@ def _md(text: str) -> str:
     return re.sub(r"([\\`*_|{}<>#~\[\]&])", r"\\\1", flat)
 
 
+def _tex_row(texts: list[str]) -> str:
+    return " & ".join(map(_tex, texts)) + r" \\"
+
+
 def _tex(text: str) -> str:
     return "".join(_TEX.get(letter, letter) for letter in " ".join(text.split()))
+
+
+def _html_row(grid: Grid, texts: list[str], *, tag: str) -> str:
+    cells = (
+        f"<{tag}{' class=n' if grid.is_number(column) else ''}>{_html(text)}</{tag}>"
+        for column, text in enumerate(texts)
+    )
+    return f"<tr>{''.join(cells)}</tr>"
 
 
 def _html(text: str) -> str:

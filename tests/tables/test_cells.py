@@ -158,7 +158,7 @@ def test_a_built_table_is_copied_into_a_page(
     assert main(["table", "table1", *arguments]) == 0
     assert main(["table", "table1", "--into", str(page), *arguments]) == 0
     text = page.read_text()
-    assert text.startswith("Before.\n<!-- table:table1 -->\n| | ")
+    assert text.startswith("Before.\n<!-- table:table1 -->\n| Row ")
     assert text.endswith("\n<!-- end -->\nAfter.\n")
     assert "what stood here" not in text
     assert "81.0 ± 1.4" in text

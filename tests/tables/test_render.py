@@ -8,9 +8,11 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import msgspec
 import pytest
 
-from cpd.tables import Cell, render
+from cpd.paper import NOT_PUBLISHED
+from cpd.tables import Cell, layout, render
 
 NAMES = [
     "=cmd()|' /C calc'!A0",
@@ -70,7 +72,7 @@ def test_html_shows_the_name_and_adds_no_tag(name: str) -> None:
 def test_markdown_rows_keep_their_columns(name: str) -> None:
     rows = [line for line in render.to_md([make(name, note=name)], title=name).splitlines() if line.startswith("|")]
     counts = [len(re.sub(r"\\.", "", row).split("|")) for row in rows]
-    assert counts == [len(render.HEAD) + 2] * 3
+    assert counts == [len(layout.HEAD) + 2] * 3
     assert len({len(row) for row in rows}) == 1, "padded"
     assert "<script" not in re.sub(r"\\.", "", "".join(rows))
 
@@ -80,17 +82,17 @@ def test_tex_has_no_bare_special_sign(name: str) -> None:
     tex = render.to_tex([make(name)], title="t")
     row = next(line for line in tex.splitlines() if line.endswith(r"\\") and "49.0" in line)
     bare = re.sub(r"\\[&%$#_{}]|\\text\w+\{\}", "", row.removesuffix(r"\\"))
-    assert bare.count("&") == len(render.HEAD) - 1
+    assert bare.count("&") == len(layout.HEAD) - 1
     assert not set("$%#_{}~^") & set(bare)
 
 
 def test_lines_show_delta_spread_and_notes_once() -> None:
     cells = [make("a", measured=50.25, note="x; y"), make("a", column="top-5", measured=None, note="y"), make("b")]
-    rows, notes = render.lines(cells)
-    assert notes == ["x", "y"]
-    assert [row.row for row in rows] == ["a", "", "b"]
-    assert [row.note for row in rows] == ["(1)(2)", "(2)", ""]
-    assert (rows[0].delta, rows[1].measured, rows[1].delta) == ("+1.2", "—", "—")
+    grid = layout.lay_out(cells)
+    assert grid.notes == ["x", "y"]
+    assert [row[0] for row in grid.rows] == ["a", "", "b"]
+    assert [row[-1] for row in grid.rows] == ["(1)(2)", "(2)", ""]
+    assert (grid.rows[0][4], grid.rows[1][3], grid.rows[1][4]) == ("+1.2", "—", "—")
 
 
 def test_tables_name_their_legend() -> None:
@@ -102,6 +104,23 @@ def test_tables_name_their_legend() -> None:
 def test_compact_has_a_line_a_row_and_a_column_a_column() -> None:
     cells = [make("a|b", column="x"), make("a|b", column="y", measured=None), make("c", column="y", measured=7.25)]
     lines = render.to_compact(cells).splitlines()
-    assert lines[0] == "| | x | y |"
-    assert lines[2:4] == [r"| a\|b | 50.0 | — |", "| c | — | 7.2 |"]
-    assert "seeds 0" in lines[-1]
+    assert [text.strip() for text in lines[0].split("|")] == ["", "Row", "x", "y", ""]
+    assert lines[2].split() == ["|", r"a\|b", "|", "50.0", "|", "—", "|"]
+    assert lines[3].split() == ["|", "c", "|", "—", "|", "7.2", "|"]
+    assert "Seeds: 0. Test items: 3." in lines[-1]
+
+
+def test_a_table_without_published_values_is_wide_in_every_format() -> None:
+    unpublished = {"published": None, "note": NOT_PUBLISHED}
+    cells = [
+        msgspec.structs.replace(make(row, column=column), **unpublished) for row in "ab" for column in ("one", "two")
+    ]
+    assert layout.lay_out(cells).head == ["Row", "one", "two"]
+    assert layout.lay_out(cells[:1]).head == list(layout.HEAD), "one column: nothing is gained"
+    assert layout.lay_out([*cells, make("c")]).head == list(layout.HEAD), "one published value is enough"
+    other = msgspec.structs.replace(cells[0], note="not run: needs a GPU", measured=None)
+    assert layout.lay_out([other, *cells[1:]]).head == list(layout.HEAD), "a note must be seen"
+    assert render.to_html(cells, title="T").count("<tr>") == 3
+    assert r"\begin{tabular}{lrr}" in render.to_tex(cells, title="T")
+    assert "The paper has no such numbers" in render.to_md(cells, title="T")
+    assert len(render.to_csv(cells).splitlines()) == 5

@@ -1,0 +1,102 @@
+"""Cells laid out as a grid of texts: one line a cell, or one line a row where nothing is published to set beside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cpd.paper import NOT_PUBLISHED
+
+if TYPE_CHECKING:
+    from cpd.tables.cells import Cell
+
+HEAD = ("Row", "Column", "Published", "Measured", "Delta", "Seeds", "n", "Note")
+NONE = "—"
+LONG = (
+    "Published: the paper's number. Measured: mean over splits, then over seeds, ± standard deviation over seeds. "
+    "Delta: measured - published. n: test items. Percent, except ranks. —: no value; the note says why."
+)
+WIDE = "Measured: mean over splits, then over seeds, ± standard deviation over seeds. Percent, except ranks."
+
+
+class Grid(NamedTuple):
+    """Texts, not escaped.
+
+    Attributes:
+        head: of every column.
+        rows: as long as the head.
+        left: how many columns at the left are words; those behind them are numbers.
+        legend: what the columns are.
+        notes: what (1), (2) ... stand for.
+    """
+
+    head: list[str]
+    rows: list[list[str]]
+    left: int
+    legend: str
+    notes: list[str]
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column is set to the right."""
+        return column >= self.left and self.head[column] != "Note"
+
+
+def lay_out(cells: list[Cell]) -> Grid:
+    """The grid that reads best: `long`, or `wide` where several columns have no published value and nothing to note."""
+    several = len({cell.column for cell in cells}) > 1
+    plain = all(cell.published is None and cell.note in ("", NOT_PUBLISHED) for cell in cells)
+    return wide(cells) if several and plain else long(cells)
+
+
+def long(cells: list[Cell]) -> Grid:
+    """One line a cell, everything beside it."""
+    notes = list(dict.fromkeys(part for cell in cells for part in _parts(cell)))
+    rows = []
+    for before, cell in zip([None, *cells], cells, strict=False):
+        same = before is not None and before.row == cell.row
+        marks = "".join(f"({notes.index(part) + 1})" for part in _parts(cell))
+        rows.append(["" if same else cell.row, cell.column, *_numbers(cell), marks])
+    return Grid(list(HEAD), rows, 2, LONG, notes)
+
+
+def wide(cells: list[Cell]) -> Grid:
+    """One line a row, one column a column; only what was measured. Seeds and n stand in the legend."""
+    columns = list(dict.fromkeys(cell.column for cell in cells))
+    by_row: dict[str, dict[str, str]] = {}
+    for cell in cells:
+        by_row.setdefault(cell.row, {})[cell.column] = measured(cell)
+    rows = [[row, *(found.get(column, NONE) for column in columns)] for row, found in by_row.items()]
+    seeds = sorted({seed for cell in cells for seed in cell.seeds})
+    items = sorted({cell.n for cell in cells if cell.n is not None})
+    counts = f"Seeds: {_listed(seeds)}. Test items: {_listed(items)}."
+    published = " The paper has no such numbers." if all(cell.note == NOT_PUBLISHED for cell in cells) else ""
+    return Grid(["Row", *columns], rows, 1, f"{WIDE} {counts}{published}", [])
+
+
+def measured(cell: Cell) -> str:
+    """`50.0 ± 1.2`, or a dash."""
+    spread = f" ± {cell.std:.1f}" if cell.std is not None else ""
+    return NONE if cell.measured is None else f"{cell.measured:.1f}{spread}"
+
+
+def delta_of(cell: Cell) -> float | None:
+    """measured - published, where both are there."""
+    return None if cell.measured is None or cell.published is None else cell.measured - cell.published
+
+
+def _numbers(cell: Cell) -> list[str]:
+    delta = delta_of(cell)
+    return [
+        NONE if cell.published is None else f"{cell.published:.1f}",
+        measured(cell),
+        NONE if delta is None else f"{delta:+.1f}",
+        str(len(cell.seeds)) if cell.seeds else NONE,
+        NONE if cell.n is None else str(cell.n),
+    ]
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers)) or NONE
+
+
+def _parts(cell: Cell) -> list[str]:
+    return [part for part in cell.note.split("; ") if part]
