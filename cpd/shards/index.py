@@ -18,6 +18,8 @@ from cpd.shards.verify import check_file
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from cpd.shards.records import Sidecar
+
 
 def build_index(folder: str | Path, chunks: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Check every shard of a source against its sidecar and number the instances.
@@ -51,7 +53,7 @@ def build_index(folder: str | Path, chunks: Mapping[str, Sequence[str]]) -> dict
     return index
 
 
-def _append(split: dict[str, Any], name: str, sidecar: dict[str, Any]) -> None:
+def _append(split: dict[str, Any], name: str, sidecar: Sidecar) -> None:
     if sidecar["n"] == 0:
         return
     row = {"name": name, "n": sidecar["n"], "offset": split["n"]}
@@ -59,7 +61,7 @@ def _append(split: dict[str, Any], name: str, sidecar: dict[str, Any]) -> None:
     split["n"] += sidecar["n"]
 
 
-def _accounted(folder: Path, name: str, sidecar: dict[str, Any]) -> Counter[tuple[str, str]]:
+def _accounted(folder: Path, name: str, sidecar: Sidecar) -> Counter[tuple[str, str]]:
     """Count the ledger of a chunk by (status, reason): every planned id once, and as many ok as there are samples."""
     path = folder / "shards" / f"{name}.ledger.jsonl"
     rows = read_jsonl(path)

@@ -57,7 +57,8 @@ def _members(path: str | Path) -> list[Member]:
 
 
 def _member(path: str | Path, info: tarfile.TarInfo) -> Member:
-    if not info.isreg() or not _NAME.match(info.name):
+    # Not `isreg()`: sparse members count as regular, and are not what lies in the file.
+    if info.type != tarfile.REGTYPE or info.pax_headers or not _NAME.match(info.name):
         raise CpdError(f"{path}: member {info.name!r} is not KEY.mp4 or KEY.json", hint=_HINT)
     return info.name, info.offset_data, info.size
 

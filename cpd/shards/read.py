@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cpd.errors import CpdError
-from cpd.fileio import read_json
 from cpd.shards.members import Sample, read_samples
+from cpd.shards.records import Entry, parse_meta, read_index
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,16 +118,14 @@ class SampleTable:
         self.store.close()
 
 
-def _entries(folder: Path, split: str) -> list[dict[str, Any]]:
-    index = read_json(folder / "index.json")
-    splits = [name for name in index if name != "ledger"]
+def _entries(folder: Path, split: str) -> list[Entry]:
+    splits = read_index(folder)
     if split not in splits:
         raise CpdError(f"{folder}/index.json has no split {split!r}", hint=f"it has {', '.join(splits)}")
-    entries: list[dict[str, Any]] = index[split]["shards"]
-    return entries
+    return splits[split]["shards"]
 
 
-def _samples(path: Path, entry: dict[str, Any]) -> list[Sample]:
+def _samples(path: Path, entry: Entry) -> list[Sample]:
     samples = read_samples(path)
     size = path.stat().st_size
     if size != entry["bytes"] or len(samples) != entry["n"]:
@@ -144,16 +141,8 @@ def _read_meta(path: Path, samples: list[Sample]) -> list[dict[str, Any]]:
     with path.open("rb") as handle:
         for number, sample in enumerate(samples):
             handle.seek(sample.meta[0])
-            row = _parse(handle.read(sample.meta[1]), path, sample)
-            if (row.get("key"), row.get("row")) != (sample.key, number):
+            row = parse_meta(handle.read(sample.meta[1]), where=f"{path}: {sample.key}.json")
+            if (row["key"], row["row"]) != (sample.key, number):
                 raise CpdError(f"{path}: {sample.key}.json is of another sample", hint="run `cpd shards verify`")
             rows.append(row)
     return rows
-
-
-def _parse(text: bytes, path: Path, sample: Sample) -> dict[str, Any]:
-    try:
-        row: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise CpdError(f"{path}: {sample.key}.json: {error}", hint="run `cpd shards verify`") from None
-    return row

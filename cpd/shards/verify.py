@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cpd.errors import CpdError
-from cpd.fileio import read_json, sha256_file
+from cpd.fileio import sha256_file
 from cpd.shards.members import Sample, read_samples
+from cpd.shards.records import Sidecar, parse_meta, read_index, read_sidecar
 from cpd.shards.write import keys_digest
 from cpd.video.decode import count_frames
 from cpd.video.probe import VideoError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HINT = "delete it and run `cpd shard` for its chunk again"
 
 
-def verify_shard(path: str | Path) -> dict[str, Any]:
+def verify_shard(path: str | Path) -> Sidecar:
     """Check a shard against its sidecar: size, SHA-256, headers, keys, and that each clip decodes to its frames.
 
     Returns:
@@ -40,13 +40,13 @@ def verify_shard(path: str | Path) -> dict[str, Any]:
     return sidecar
 
 
-def check_file(path: str | Path) -> dict[str, Any]:
+def check_file(path: str | Path) -> Sidecar:
     """Check size and SHA-256 of a shard against its sidecar, which is returned.
 
     Raises:
         CpdError: they differ, or one of the two files is missing.
     """
-    sidecar: dict[str, Any] = read_json(Path(path).with_suffix(".json"))
+    sidecar = read_sidecar(path)
     if not Path(path).is_file():
         raise CpdError(f"{path}: no such shard", hint="run `cpd shard` for its chunk")
     size = Path(path).stat().st_size
@@ -57,8 +57,28 @@ def check_file(path: str | Path) -> dict[str, Any]:
     return sidecar
 
 
+def strays(folder: str | Path) -> list[str]:
+    """Complaints about tars in a source's shard folder that its index does not know: nothing reads them.
+
+    Shards without samples are not in the index, and are no strays.
+
+    Raises:
+        CpdError: there is no index.
+    """
+    known = {entry["name"] for split in read_index(folder).values() for entry in split["shards"]}
+    unknown = [path for path in sorted(Path(folder).glob("*.tar*")) if path.name.removesuffix(".tar") not in known]
+    return [f"{path}: not in index.json: run `cpd index`, or delete it" for path in unknown if not _is_empty(path)]
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return check_file(path)["n"] == 0
+    except CpdError:
+        return False
+
+
 def _check_sample(handle: BinaryIO, sample: Sample, row: int, path: str | Path) -> None:
-    meta = json.loads(_read(handle, sample.meta))
+    meta = parse_meta(_read(handle, sample.meta), where=f"{path}: {sample.key}.json")
     video = _read(handle, sample.video)
     if meta["key"] != sample.key or meta["row"] != row:
         raise CpdError(f"{path}: {sample.key}.json is of {meta['key']}, row {meta['row']}", hint=_HINT)

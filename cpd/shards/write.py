@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import webdataset
 
-from cpd.errors import CpdError
+from cpd.errors import EX_TEMPFAIL, CpdError
 from cpd.fileio import atomic_path, sha256_file
 from cpd.shards.keys import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cpd.shards.records import Sidecar
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,24 @@ class Row:
     meta: dict[str, Any]
 
 
-def write_shard(rows: Iterable[Row], target: str | Path) -> dict[str, Any]:
+def write_shard(rows: Iterable[Row], target: str | Path) -> Sidecar:
     """Write the samples in their order, which numbers them (`row` in KEY.json), whole or not at all.
 
     Returns:
         The sidecar {n, keys, keys_sha256, sha256, bytes}; it is the caller's to write.
 
     Raises:
-        CpdError: a key is not one of `sample_key` or comes twice; a clip is missing or is not the one that was cut.
+        CpdError: a key is not one of `sample_key` or comes twice; a clip is missing, empty or not the one that was
+            cut; the disk is full (exit code 75).
     """
+    try:
+        return _write(rows, target)
+    except OSError as error:
+        hint = "mend the disk and run it again: nothing half-written is left"
+        raise CpdError(f"{target}: {error.strerror}", hint=hint, exit_code=EX_TEMPFAIL) from None
+
+
+def _write(rows: Iterable[Row], target: str | Path) -> Sidecar:
     keys: list[str] = []
     with atomic_path(target) as beside:
         with beside.open("wb") as stream, _writer(stream) as tar:
@@ -75,6 +86,8 @@ def _video(row: Row) -> bytes:
         video = row.video.read_bytes()
     except FileNotFoundError:
         raise CpdError(f"{row.video}: the clip is missing", hint=hint) from None
+    if not video:
+        raise CpdError(f"{row.video}: the clip is empty", hint=hint)
     if hashlib.sha256(video).hexdigest() != row.meta["sha256"]:
         raise CpdError(f"{row.video}: the clip has changed since it was cut", hint=hint)
     return video
