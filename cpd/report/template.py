@@ -39,9 +39,11 @@ PAGE = """<!doctype html>
 {% if attrition %}
 <img alt="share of ids by status" src="{{ attrition_figure }}">
 <div class="wide"><table>
-<thead><tr><th>Source</th><th>Split</th><th class=n>Ids</th><th class=n>In shards</th><th class=n>Lost</th><th>Why</th></tr></thead>
+<thead><tr><th>Source</th><th>Split</th><th class=n>Ids</th><th class=n>In shards</th><th class=n>Lost</th>
+<th>Why</th></tr></thead>
 <tbody>{% for row in attrition %}
-<tr><td>{{ row.source }}</td><td>{{ row.split }}</td><td class=n>{{ row.planned }}</td><td class=n>{{ row.counts.get("ok", 0) }}</td>
+<tr><td>{{ row.source }}</td><td>{{ row.split }}</td><td class=n>{{ row.planned }}</td>
+<td class=n>{{ row.counts.get("ok", 0) }}</td>
 <td class=n>{{ row.planned - row.counts.get("ok", 0) }}</td>
 <td>{% for status, n in row.counts.items() if status != "ok" %}{{ status }} {{ n }}{{ ", " if not loop.last }}
 {%- endfor %}</td></tr>

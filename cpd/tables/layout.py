@@ -68,7 +68,7 @@ def wide(cells: list[Cell]) -> Grid:
     seeds = sorted({seed for cell in cells for seed in cell.seeds})
     items = sorted({cell.n for cell in cells if cell.n is not None})
     counts = f"Seeds: {_listed(seeds)}. Test items: {_listed(items)}."
-    published = " The paper has no such numbers." if all(cell.note == NOT_PUBLISHED for cell in cells) else ""
+    published = " The paper's text has no such numbers." if all(cell.note == NOT_PUBLISHED for cell in cells) else ""
     return Grid(["Row", *columns], rows, 1, f"{WIDE} {counts}{published}", [])
 
 

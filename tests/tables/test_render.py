@@ -122,5 +122,5 @@ def test_a_table_without_published_values_is_wide_in_every_format() -> None:
     assert layout.lay_out([other, *cells[1:]]).head == list(layout.HEAD), "a note must be seen"
     assert render.to_html(cells, title="T").count("<tr>") == 3
     assert r"\begin{tabular}{lrr}" in render.to_tex(cells, title="T")
-    assert "The paper has no such numbers" in render.to_md(cells, title="T")
+    assert "The paper's text has no such numbers" in render.to_md(cells, title="T")
     assert len(render.to_csv(cells).splitlines()) == 5
