@@ -54,12 +54,14 @@ def test_one_file_per_chunk_and_planning_twice_changes_no_byte(tmp_path):
 
 
 def test_new_ids_come_after_the_old_ones_wherever_they_stand_in_the_list(tmp_path):
+    """Faults 8, 9."""
     plan(tmp_path, ids(1, 2))
     config = plan(tmp_path, ids(9, 1, 8, 2))
     assert [planned(config, chunk) for chunk in ("train-0000", "train-0001")] == [ids(1, 2), ids(9, 8)]
 
 
 def test_removed_ids_keep_their_slot_and_are_accounted_for(tmp_path):
+    """Fault 9."""
     plan(tmp_path, ids(1, 2, 3))
     config = plan(tmp_path, ids(1, 3), declared=3)
     rows = read_plan(plan_path(config, "k", "train-0000"))
@@ -68,6 +70,7 @@ def test_removed_ids_keep_their_slot_and_are_accounted_for(tmp_path):
 
 
 def test_the_wrong_count_names_the_pairs_to_set_and_assigns_nothing(tmp_path):
+    """Fault 7."""
     with pytest.raises(CpdError) as error:
         plan(tmp_path, ids(1, 2, 3), declared=5)
     assert "the list of train has 3 ids" in error.value.message

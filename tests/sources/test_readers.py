@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cpd.config import Source
 from cpd.errors import CpdError
-from cpd.sources.lists import safe_id
+from cpd.finetune.data import balanced_subset
+from cpd.sources.lists import read_text, safe_id
 from cpd.sources.pair import ID
 from cpd.sources.readers import read_pairs
 
@@ -43,6 +44,7 @@ def test_kinetics_test_list_has_no_label(tmp_path):
 
 @pytest.mark.parametrize("text", ["\ufeff" + HEADER, HEADER.replace("\n", "\r\n"), HEADER + "\n\n", HEADER + ",,,,,\n"])
 def test_bom_crlf_and_blank_lines_are_tolerated(tmp_path, text):
+    """Fault 6."""
     end = "\r\n" if "\r" in text else "\n"
     rows = f"jumping,AAAAAAAAAA1,0,10,train,0{end}{end}running,AAAAAAAAAA2,0,10,train,0{end}"
     assert [pair.id for pair in read_train(kinetics(tmp_path, text + rows))] == ["AAAAAAAAAA1", "AAAAAAAAAA2"]
@@ -50,6 +52,7 @@ def test_bom_crlf_and_blank_lines_are_tolerated(tmp_path, text):
 
 @pytest.mark.parametrize("identity", ["12345678901", "1234567e890", "-rfAAAAAAAA", "_aaaaaaaaaa", "aaaaaaaaaaA"])
 def test_odd_but_valid_ids_stay_text(tmp_path, identity):
+    """Faults 2, 3, 4."""
     (pair,) = read_train(kinetics(tmp_path, HEADER + f"jumping,{identity},0,10,train,0\n"))
     assert pair.id == identity
     assert pair.url.endswith(f"v={identity}")
@@ -60,12 +63,14 @@ def test_odd_but_valid_ids_stay_text(tmp_path, identity):
     ["", "NaN", "../../../etc", "$(touch PWNED)", "a" * 300, '"AAAAAAAAAA1\n"', "AAAAAAAAAA1&list=x", "é" * 11],
 )
 def test_invalid_ids_keep_their_row_without_an_address(tmp_path, identity):
+    """Fault 1."""
     (pair,) = read_train(kinetics(tmp_path, HEADER + f"jumping,{identity},0,10,train,0\n"))
     assert pair.id == identity.strip('"')
     assert (pair.url, pair.path) == ("", "")
 
 
 def test_bytes_that_are_not_utf8_do_not_stop_the_list(tmp_path):
+    """Fault 13."""
     (pair,) = read_train(kinetics(tmp_path, HEADER.encode() + b"caf\xe9,AAAAAAAAAA1,0,10,train,0\n"))
     assert pair.label == "caf\ufffd"
 
@@ -84,6 +89,7 @@ def test_bytes_that_are_not_utf8_do_not_stop_the_list(tmp_path):
     ],
 )
 def test_a_bad_list_is_told_by_file_and_line(tmp_path, text, told):
+    """Faults 6, 7."""
     with pytest.raises(CpdError, match=r"list\.csv") as error:
         read_train(kinetics(tmp_path, text))
     assert told in str(error.value)
@@ -96,12 +102,14 @@ def test_a_missing_list_is_told(tmp_path):
 
 
 def test_the_same_row_twice_counts_once(tmp_path, caplog):
+    """Fault 5."""
     row = "jumping,AAAAAAAAAA1,0,10,train,0\n"
     assert len(read_train(kinetics(tmp_path, HEADER + row * 3))) == 1
     assert "2 rows" in caplog.text
 
 
 def test_an_id_with_two_labels_is_an_error(tmp_path):
+    """Fault 5."""
     rows = "jumping,AAAAAAAAAA1,0,10,train,0\nrunning,AAAAAAAAAA1,0,10,train,0\n"
     with pytest.raises(CpdError, match=r"'AAAAAAAAAA1' has two different rows.*label 'jumping' and 'running'"):
         read_train(kinetics(tmp_path, HEADER + rows))
@@ -303,4 +311,19 @@ def test_official_kinetics(official_lists):
     pairs = read_pairs("k", Source(kind="kinetics", lists=lists, pairs={"val": 19906, "test": 38685}, url=URL))
     assert {split: len(rows) for split, rows in pairs.items()} == {"val": 19906, "test": 38685}
     assert len({pair.label for pair in pairs["val"]}) == 400
+    assert sorted({pair.label for pair in pairs["val"]}) == sorted(
+        read_text(folder / "label_map_k400.txt").splitlines()
+    )
     assert all(pair.url for rows in pairs.values() for pair in rows)
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.2])
+def test_official_kinetics_subsets_are_balanced(official_lists, fraction):
+    """The 1, 10 and 20 % of PAPER's low-shot table: every class has its share, a seed gives the same again."""
+    lists = {"val": str(official_lists / "kinetics400" / "kinetics-400_val.csv")}
+    pairs = read_pairs("k", Source(kind="kinetics", lists=lists, pairs={"val": 19906}, url=URL))["val"]
+    labels = [pair.label for pair in pairs]
+    chosen = [balanced_subset(range(len(labels)), labels, fraction=fraction, seed=seed) for seed in (0, 0, 1)]
+    whole, part = Counter(labels), Counter(labels[i] for i in chosen[0])
+    assert part == {label: max(1, round(fraction * n)) for label, n in whole.items()}
+    assert chosen[0] == chosen[1] != chosen[2]

@@ -81,6 +81,7 @@ def test_the_margin_decides_what_is_english() -> None:
 
 
 def test_a_long_title_is_cut_at_a_blank_and_flagged() -> None:
+    """Fault 15."""
     cleaned = clean("the dog runs " * 10_000, Text(max_chars=20))
     assert (cleaned.text, cleaned.cut) == ("the dog runs the dog", True)
     assert not clean("the dog runs", Text(max_chars=12)).cut
@@ -99,6 +100,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("raw", HOSTILE)
 def test_nothing_a_shell_or_a_page_would_read_survives(raw: str) -> None:
+    """Faults 11, 16, 17."""
     text = clean(raw, Text(english_margin=-99)).text
     assert OUTPUT.fullmatch(text)
     assert not set(text) & set('$`;{}"<>=()/')
@@ -124,6 +126,7 @@ WILD = st.one_of(
 @given(WILD, st.sampled_from([1, 7, 30, 1000]), st.sampled_from([-0.5, -99.0]))
 @settings(max_examples=400, deadline=None)
 def test_any_text_gives_ascii_words_and_cleaning_again_changes_nothing(raw: str, limit: int, margin: float) -> None:
+    """Faults 12, 13, 15: any str ends as printable ASCII words, or as "" with a reason."""
     chosen = Text(max_chars=limit, english_margin=margin)
     cleaned = clean(raw, chosen)
     assert OUTPUT.fullmatch(cleaned.text), cleaned.text
@@ -137,7 +140,7 @@ def test_any_text_gives_ascii_words_and_cleaning_again_changes_nothing(raw: str,
     "unit", ["a", "a.", "9", "a-", "a@", "\u65b01", "\u00e9 ", "\u0301", "1 ", "&amp;", "\u00c3\u00a9", "\ud800", "a'"]
 )
 def test_a_megabyte_of_garbage_ends(unit: str) -> None:
-    """A step of quadratic time would not return before the suite's time limit."""
+    """Fault 15: a step of quadratic time would not return before the suite's time limit."""
     garbage = unit * (1_000_000 // len(unit))
     assert clean(garbage, Text()) == clean(garbage[:1001], Text())
     assert OUTPUT.fullmatch(clean(garbage[:300_000], Text(max_chars=300_000)).text)
@@ -154,8 +157,7 @@ def test_judged_titles() -> None:
     if not path.is_file():
         pytest.skip(f"{path} is not there (set CPD_SHARED)")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    wrong = [row["id"] for row in rows if clean_title(row["raw"]) != row["clean"]]
-    assert len(wrong) <= 0.05 * len(rows), wrong
+    assert [row["id"] for row in rows if clean_title(row["raw"]) != row["clean"]] == []
 
 
 def test_real_titles_are_kept_and_foreign_ones_go() -> None:

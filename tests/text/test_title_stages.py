@@ -89,6 +89,20 @@ def test_bad_input_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert not (folder / "results" / "sources" / "web" / "clean" / "train-0002.jsonl").exists()
 
 
+def test_a_bad_title_is_flagged_and_the_other_499_are_clean(folder: Path) -> None:
+    """Faults 12, 13, 14: NUL stays in the raw title, a lone surrogate becomes U+FFFD, "NA" stays "NA"."""
+    ok = {"status": "ok", "reason": ""}
+    titles = [f"the dog runs {n}" for n in range(497)] + ["the dog \ud83d runs", "the \x00dog\x07 runs", "NA"]
+    crawl = folder / "results" / "sources" / "web" / "crawl" / "train-0003.jsonl"
+    write_jsonl(crawl, [{"id": str(n), "title": title, **ok} for n, title in enumerate(titles)])
+    assert _run(folder, "title-clean", "--source", "web", "--chunk", "train-0003") == 0
+    rows = _rows(folder, "clean", "train-0003")
+    assert [row["title"] for row in rows[497:]] == ["the dog \ufffd runs", "the \x00dog\x07 runs", "NA"]
+    assert [row["title_clean"] for row in rows] == [*titles[:497], "the dog runs", "the dog runs", ""]
+    assert [row["id"] for row in rows if row["replaced"]] == ["497"]
+    assert (rows[-1]["status"], rows[-1]["reason"]) == ("empty_text", "not_english")
+
+
 def _with_models(folder: Path, settings: Text) -> None:
     config = json.loads((folder / "config.yaml").read_text())
     config["text"] = msgspec.to_builtins(settings)
