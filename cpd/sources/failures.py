@@ -57,7 +57,7 @@ _BY_WORDS = (
         r"private video|video is private|join this channel|members.only|requires payment|log ?in (is )?required",
     ),
     ("gone", r"removed|terminated|copyright|no longer available|deleted|account.* closed"),
-    ("gone", r"^video unavailable\.?$|video is unavailable$|this video is no longer"),
+    ("gone", r"^video unavailable\.?$|video is unavailable\.?$|this video is no longer"),
     ("not_video", r"unsupported url|no suitable extractor"),
 )
 _NETWORK = (
