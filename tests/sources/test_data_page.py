@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
@@ -25,6 +26,6 @@ def test_a_source_of_the_page_is_one(name: str) -> None:
 
 
 def test_every_kind_has_its_section() -> None:
-    kinds = set(Source.__annotations__["kind"].removeprefix("Literal[").removesuffix("]").replace('"', "").split(", "))
+    kinds = set(get_args(get_type_hints(Source)["kind"]))
     told = {kind for heading in re.findall(r"^## .*\((`.*)\)$", PAGE, re.M) for kind in re.findall(r"`(\w+)`", heading)}
     assert told == kinds
