@@ -23,7 +23,7 @@ OVERLAY = """
 results: {results}
 corpus: demo
 run: [cpd-r34, cpd-r34-stage1]
-crawl: {{cookies: /secret/canary-cookies.txt, proxy: "http://user:canary-proxy@host"}}
+crawl: {{cookies: /secret/canary-cookies.txt, proxy: "http://canary-proxy:3128"}}
 tables:
   table1:
     title: {title}
