@@ -7,13 +7,14 @@ export PATH := $(abspath $(BIN)):$(PATH)
 DEMO := --configfile config.demo.yaml
 SNAKEMAKE := $(BIN)/snakemake --cores all
 
-.PHONY: setup demo demo-seeds test test-fast lint format bench clean help
+.PHONY: setup demo demo-seeds test test-fast soak lint format bench clean help
 
 help:
 	@echo "make demo        the whole pipeline on a generated corpus, on this machine's CPU"
 	@echo "make demo-seeds  the same with three seeds"
 	@echo "make test        lint and tests"
 	@echo "make test-fast   the fast tier of the tests"
+	@echo "make soak        50 random kill -9 over the data path, some minutes (results/soak.json)"
 	@echo "make bench       speed, side by side with the obvious implementation"
 
 setup: $(STAMP)
@@ -50,6 +51,9 @@ test: lint
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak tests/soak
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
