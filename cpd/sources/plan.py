@@ -114,6 +114,8 @@ def _read_assignment(handle: IO[bytes], *, path: Path) -> dict[str, list[dict[st
             row = json.loads(line)
         except ValueError:
             raise CpdError(f"{path}:{number}: not JSON", hint="restore the file from a copy") from None
+        if not isinstance(row, dict) or set(row) != {"split", "id", "chunk"}:
+            raise CpdError(f"{path}:{number}: not an assignment: {row!r:.80}", hint="restore the file from a copy")
         rows.setdefault(row["split"], []).append(row)
     return rows
 

@@ -95,11 +95,14 @@ def test_a_torn_assignment_is_healed(tmp_path, lost):
     assert path.read_bytes() == whole
 
 
-def test_a_broken_assignment_is_not_guessed(tmp_path):
+@pytest.mark.parametrize(
+    ("line", "told"), [("{broken", "not JSON"), ("\udcff", "not JSON"), ("{}", "not an assignment"), ("7", "not an")]
+)
+def test_a_broken_assignment_is_not_guessed(tmp_path, line, told):
     plan(tmp_path, ids(1, 2, 3))
     path = tmp_path / "data/store/k/plan/assign.jsonl"
-    path.write_text("{broken\n" + path.read_text())
-    with pytest.raises(CpdError, match=r"assign.jsonl:1: not JSON"):
+    path.write_bytes(line.encode(errors="surrogateescape") + b"\n" + path.read_bytes())
+    with pytest.raises(CpdError, match=rf"assign.jsonl:1: {told}"):
         plan(tmp_path, ids(1, 2, 3))
 
 
