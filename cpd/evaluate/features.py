@@ -6,7 +6,6 @@ Shapes: N videos, V views of one video, T frames, H, W, C=3, D embedding, F res5
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,24 +14,16 @@ import msgspec
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
-from tqdm import tqdm
 
-from cpd.config import Config, Experiment
+from cpd.config import Config
 from cpd.digest import code_digest
 from cpd.errors import CpdError
+from cpd.evaluate.embed import Parts, embed
 from cpd.evaluate.result import hash_inputs, model_path, settings_of, versions
 from cpd.fileio import atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from cpd.config import FeatureViews
     from cpd.models.checkpoint import Embedder
-    from cpd.shards.loader import ViewBatch
-    from cpd.shards.read import SampleTable
-
-CLIPS_AT_ONCE = 60  # views embedded in one call: six videos of ten clips
 
 
 @dataclass(frozen=True)
@@ -71,7 +62,7 @@ def features_path(config: Config, run: str, *, source: str, split: str) -> Path:
 
 
 def extract(config: Config, run: str, *, source: str, split: str, embedder: Embedder | None = None) -> Path:
-    """Embed every video of a split and write its npz.
+    """Embed every video of a split and write its npz. A killed extraction goes on with the part it was at.
 
     Args:
         config: the merged config; `evaluate.features` says which views.
@@ -88,26 +79,27 @@ def extract(config: Config, run: str, *, source: str, split: str, embedder: Embe
 
     embedder = embedder or load_embedder(model_path(config, run).parent)
     table = SampleTable.open(Path(config.results), [(source, split)])
-    instances, emb_ND, res5_NF, failed = _embed_all(
-        embedder, table, settings_of(config, run).features, desc=f"features {source}-{split}"
-    )
-    if not instances:
-        raise CpdError(f"{source}-{split}: none of {len(table)} samples could be decoded", hint=_first(failed))
-    meta = [table.meta[instance] for instance in instances]
+    provenance = _provenance(config, run, source=source, split=split)
+    path = features_path(config, run, source=source, split=split)
+    parts = Parts(path.with_suffix(".parts"), identity=provenance)
+    found = embed(embedder, table, settings_of(config, run).features, parts=parts, desc=f"features {source}-{split}")
+    if not found.instances:
+        raise CpdError(f"{source}-{split}: none of {len(table)} samples could be decoded", hint=_first(found.failed))
+    meta = [table.meta[instance] for instance in found.instances]
     titles = [row.get(embedder.exp.title) or row.get("title_clean") or "" for row in meta]
     features = Features(
-        emb_ND=emb_ND,
-        res5_NF=res5_NF,
+        emb_ND=found.emb_ND,
+        res5_NF=found.res5_NF,
         text_ND=embedder.embed_sentences(titles if config.sources[source].text else []),
         keys=[row["key"] for row in meta],
         labels=[row.get("label") or "" for row in meta],
         titles=titles,
         folds=[row.get("folds") or {} for row in meta],
-        failed=failed,
-        provenance=_provenance(config, run, source=source, split=split),
+        failed=found.failed,
+        provenance=provenance,
     )
-    path = features_path(config, run, source=source, split=split)
     save(path, features)
+    parts.remove()
     return path
 
 
@@ -146,70 +138,6 @@ def load(path: str | Path) -> Features:
         raise CpdError(f"{path}: no such file", hint="run `cpd features`, or mend the path") from None
     except Exception as error:  # zipfile, numpy and json each raise their own kinds for a torn file
         raise CpdError(f"{path}: not a whole features file: {error}", hint="delete it and run `cpd features`") from None
-
-
-def _embed_all(
-    embedder: Embedder, table: SampleTable, settings: FeatureViews, *, desc: str
-) -> tuple[list[int], Tensor, Tensor, list[tuple[str, str]]]:
-    """Instances that could be decoded, their emb_ND and res5_NF, and the (key, reason) of the others."""
-    from cpd.shards.loader import view_loader
-
-    views = view_loader(table, range(len(table)), views=settings, workers=_workers(embedder.exp))
-    expected = settings.clips * settings.crops
-    failed: list[tuple[str, str]] = []
-    instances: list[int] = []
-    parts: list[tuple[Tensor, Tensor]] = []
-    for group in _groups(_counted(tqdm(views, total=len(table), desc=desc, unit="video", disable=None), failed)):
-        _require_views(group, expected)
-        instances += [batch.instance for batch in group]
-        parts.append(_embed_group(embedder, group))
-    if not parts:
-        return [], torch.empty(0), torch.empty(0), failed
-    return instances, torch.cat([emb for emb, _ in parts]), torch.cat([res5 for _, res5 in parts]), failed
-
-
-def _workers(exp: Experiment) -> int:
-    """Loader processes: as the experiment asks, else one a core (none on a single core)."""
-    cores = len(os.sched_getaffinity(0))
-    return exp.train.workers if exp.train.workers is not None else cores * (cores > 1)
-
-
-def _counted(batches: Iterable[ViewBatch], failed: list[tuple[str, str]]) -> Iterator[ViewBatch]:
-    """Pass on what was decoded; list what was not in `failed`."""
-    for batch in batches:
-        if batch.failed:
-            failed += batch.failed
-        else:
-            yield batch
-
-
-def _groups(batches: Iterable[ViewBatch]) -> Iterator[list[ViewBatch]]:
-    """Videos together until they have `CLIPS_AT_ONCE` views."""
-    group: list[ViewBatch] = []
-    for batch in batches:
-        group.append(batch)
-        if sum(len(member.clips_VTHWC) for member in group) >= CLIPS_AT_ONCE:
-            yield group
-            group = []
-    if group:
-        yield group
-
-
-def _require_views(group: list[ViewBatch], expected: int) -> None:
-    """A video must be seen from every view: an average over fewer is another measurement."""
-    for batch in group:
-        if len(batch.clips_VTHWC) != expected:
-            raise CpdError(
-                f"{batch.key}: {len(batch.clips_VTHWC)} views instead of {expected}", hint="verify its shard"
-            )
-
-
-def _embed_group(embedder: Embedder, group: list[ViewBatch]) -> tuple[Tensor, Tensor]:
-    """Mean over the views of each video: emb_BD (normalised after averaging) and res5_BF."""
-    emb_XD, res5_XF = embedder.embed_clips(torch.cat([batch.clips_VTHWC for batch in group]))
-    sizes = [len(batch.clips_VTHWC) for batch in group]
-    emb_BD = torch.stack([part_VD.mean(dim=0) for part_VD in torch.split(emb_XD, sizes)])
-    return normalize(emb_BD, dim=1), torch.stack([part_VF.mean(dim=0) for part_VF in torch.split(res5_XF, sizes)])
 
 
 def _provenance(config: Config, run: str, *, source: str, split: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from feature_files import put_features, put_model
 
 from cpd.config import Config, Experiment, Objective, Train
 from cpd.errors import CpdError
-from cpd.evaluate import features
+from cpd.evaluate import embed, features
 from cpd.fileio import write_json
 from cpd.shards.keys import sample_key
 from cpd.shards.write import Row, write_shard
@@ -115,12 +115,12 @@ def test_a_source_without_text_has_no_text_embeddings(
 def test_missing_views_are_refused() -> None:
     batch = SimpleNamespace(clips_VTHWC=torch.zeros(9, 1, 2, 2, 3), key="k")
     with pytest.raises(CpdError, match="k: 9 views instead of 10"):
-        features._require_views([batch], 10)  # type: ignore[list-item]
+        embed._require_views([batch], 10)  # type: ignore[list-item]
 
 
 def test_groups_keep_order_and_lose_nothing() -> None:
     batches = [SimpleNamespace(clips_VTHWC=torch.zeros(10, 1), key=str(i)) for i in range(15)]
-    groups = list(features._groups(batches))  # type: ignore[arg-type]
+    groups = list(embed._groups(batches))  # type: ignore[arg-type]
     assert [batch.key for group in groups for batch in group] == [str(i) for i in range(15)]
     assert [len(group) for group in groups] == [6, 6, 3]
 
@@ -155,3 +155,42 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "evil.npz", emb=np.array([{"a": 1}], dtype=object))
     with pytest.raises(CpdError, match=r"evil\.npz"):
         features.load(tmp_path / "evil.npz")
+
+
+def test_a_killed_extraction_goes_on_and_gives_the_same_bytes(
+    config: Config, shards: list[str], embedder: FakeEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embed, "PART", 2)
+    put_model(config, RUN)
+    path = features.extract(config, RUN, source="kinetics", split="val", embedder=embedder)
+    whole, calls = path.read_bytes(), len(embedder.calls)
+    assert list(path.parent.iterdir()) == [path], "the parts are gone"
+    path.unlink()
+    kept, embedder.embed_clips_alive = embedder.embed_clips, 2
+
+    def dies(clip_BTHWC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if not embedder.embed_clips_alive:
+            raise KeyboardInterrupt
+        embedder.embed_clips_alive -= 1
+        return kept(clip_BTHWC)
+
+    embedder.embed_clips = dies
+    with pytest.raises(KeyboardInterrupt):
+        features.extract(config, RUN, source="kinetics", split="val", embedder=embedder)
+    parts = sorted(path.with_suffix(".parts").rglob("*.npz"))
+    assert [part.name for part in parts] == ["000000000.npz", "000000002.npz"]
+    parts[1].write_bytes(parts[1].read_bytes()[:-30])
+    embedder.embed_clips, embedder.calls[:] = kept, []
+    features.extract(config, RUN, source="kinetics", split="val", embedder=embedder)
+    assert len(embedder.calls) == calls - 1, "the first part was kept, the torn one and the last were embedded"
+    assert path.read_bytes() == whole
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_parts_of_other_weights_are_not_read(config: Config, shards: list[str], embedder: FakeEmbedder) -> None:
+    parts = embed.Parts(Path(config.results) / "p.parts", identity={"weights": "a"})
+    parts.write(0, embed.Embedded([7], torch.ones(1, 2), torch.ones(1, 3), [("k", "torn")]))
+    again = embed.Parts(Path(config.results) / "p.parts", identity={"weights": "a"}).read(0)
+    assert again is not None
+    assert (again.instances, again.failed, again.res5_NF.shape) == ([7], [("k", "torn")], (1, 3))
+    assert embed.Parts(Path(config.results) / "p.parts", identity={"weights": "b"}).read(0) is None

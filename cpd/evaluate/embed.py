@@ -1,0 +1,194 @@
+"""Embed the videos of a split, every view of each, in parts that survive a kill.
+
+Shapes: N videos, V views of one video, X views of a group of videos, D embedding, F res5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+from tqdm import tqdm
+
+from cpd.config import Experiment, FeatureViews
+from cpd.errors import CpdError
+from cpd.fileio import atomic_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from cpd.models.checkpoint import Embedder
+    from cpd.shards.loader import ViewBatch
+    from cpd.shards.read import SampleTable
+
+CLIPS_AT_ONCE = 60  # views embedded in one call: six videos of ten clips
+PART = 500  # videos: a few minutes of one GPU
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What became of some videos.
+
+    Attributes:
+        instances: those that could be decoded, in order.
+        emb_ND: unit rows, the normalised mean over the views.
+        res5_NF: the mean over the views.
+        failed: (key, reason) of the others.
+    """
+
+    instances: list[int]
+    emb_ND: Tensor
+    res5_NF: Tensor
+    failed: list[tuple[str, str]]
+
+
+class Parts:
+    """Finished parts of an extraction, in a folder of their own until the whole is written.
+
+    Args:
+        folder: where they stand; nothing else does.
+        identity: what the numbers depend on. Parts of another identity are never read.
+    """
+
+    def __init__(self, folder: Path, *, identity: dict[str, Any]) -> None:
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self._all = folder
+        self._folder = folder / digest[:16]
+
+    def read(self, first: int) -> Embedded | None:
+        """The part that begins with instance `first`; None if it is not there, or torn."""
+        try:
+            with np.load(self._path(first), allow_pickle=False) as data:
+                return Embedded(
+                    instances=data["instances"].tolist(),
+                    emb_ND=torch.from_numpy(data["emb"]),
+                    res5_NF=torch.from_numpy(data["res5"]),
+                    failed=[(key, reason) for key, reason in json.loads(str(data["failed"]))],
+                )
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # zipfile, numpy and json each raise their own kinds for a torn file
+            tqdm.write(f"{self._path(first)}: not whole, embedded again: {error}")
+            return None
+
+    def write(self, first: int, part: Embedded) -> None:
+        """Keep a part, whole or not at all."""
+        with atomic_path(self._path(first)) as beside, open(beside, "wb") as handle:
+            np.savez(
+                handle,
+                instances=np.array(part.instances, dtype=np.int64),
+                emb=part.emb_ND.numpy(),
+                res5=part.res5_NF.numpy(),
+                failed=np.array(json.dumps(part.failed)),
+            )
+
+    def remove(self) -> None:
+        """Forget all parts, those of other identities too."""
+        if self._all.exists():
+            shutil.rmtree(self._all)
+
+    def _path(self, first: int) -> Path:
+        return self._folder / f"{first:09d}.npz"
+
+
+def embed(embedder: Embedder, table: SampleTable, settings: FeatureViews, *, parts: Parts, desc: str) -> Embedded:
+    """Embed every sample of a table, `PART` at a time; parts that are there are not embedded again.
+
+    Raises:
+        CpdError: a video was not seen from every view, or a shard cannot be read.
+    """
+    found = []
+    with tqdm(total=len(table), desc=desc, unit="video", disable=None) as bar:
+        for first in range(0, len(table), PART):
+            instances = range(first, min(first + PART, len(table)))
+            part = parts.read(first)
+            if part is None:
+                part = _embed_part(embedder, table, instances, settings, bar=bar)
+                parts.write(first, part)
+            else:
+                bar.update(len(instances))
+            found.append(part)
+    return _joined(found)
+
+
+def _embed_part(
+    embedder: Embedder, table: SampleTable, instances: Sequence[int], settings: FeatureViews, *, bar: tqdm[Any]
+) -> Embedded:
+    from cpd.shards.loader import view_loader
+
+    views = view_loader(table, instances, views=settings, workers=_workers(embedder.exp))
+    expected = settings.clips * settings.crops
+    failed: list[tuple[str, str]] = []
+    decoded: list[int] = []
+    groups: list[tuple[Tensor, Tensor]] = []
+    for group in _groups(_counted(views, failed, bar=bar)):
+        _require_views(group, expected)
+        decoded += [batch.instance for batch in group]
+        groups.append(_embed_group(embedder, group))
+    if not groups:
+        return Embedded([], torch.empty(0), torch.empty(0), failed)
+    return Embedded(decoded, torch.cat([emb for emb, _ in groups]), torch.cat([res5 for _, res5 in groups]), failed)
+
+
+def _joined(parts: list[Embedded]) -> Embedded:
+    filled = [part for part in parts if part.instances]
+    return Embedded(
+        instances=[instance for part in parts for instance in part.instances],
+        emb_ND=torch.cat([part.emb_ND for part in filled]) if filled else torch.empty(0),
+        res5_NF=torch.cat([part.res5_NF for part in filled]) if filled else torch.empty(0),
+        failed=[row for part in parts for row in part.failed],
+    )
+
+
+def _workers(exp: Experiment) -> int:
+    """Loader processes: as the experiment asks, else one a core (none on a single core)."""
+    cores = len(os.sched_getaffinity(0))
+    return exp.train.workers if exp.train.workers is not None else cores * (cores > 1)
+
+
+def _counted(batches: Iterable[ViewBatch], failed: list[tuple[str, str]], *, bar: tqdm[Any]) -> Iterator[ViewBatch]:
+    """Pass on what was decoded; list what was not in `failed`."""
+    for batch in batches:
+        bar.update()
+        if batch.failed:
+            failed += batch.failed
+        else:
+            yield batch
+
+
+def _groups(batches: Iterable[ViewBatch]) -> Iterator[list[ViewBatch]]:
+    """Videos together until they have `CLIPS_AT_ONCE` views."""
+    group: list[ViewBatch] = []
+    for batch in batches:
+        group.append(batch)
+        if sum(len(member.clips_VTHWC) for member in group) >= CLIPS_AT_ONCE:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _require_views(group: list[ViewBatch], expected: int) -> None:
+    """A video must be seen from every view: an average over fewer is another measurement."""
+    for batch in group:
+        if len(batch.clips_VTHWC) != expected:
+            raise CpdError(
+                f"{batch.key}: {len(batch.clips_VTHWC)} views instead of {expected}", hint="verify its shard"
+            )
+
+
+def _embed_group(embedder: Embedder, group: list[ViewBatch]) -> tuple[Tensor, Tensor]:
+    """Mean over the views of each video: emb_BD (normalised after averaging) and res5_BF."""
+    emb_XD, res5_XF = embedder.embed_clips(torch.cat([batch.clips_VTHWC for batch in group]))
+    sizes = [len(batch.clips_VTHWC) for batch in group]
+    emb_BD = torch.stack([part_VD.mean(dim=0) for part_VD in torch.split(emb_XD, sizes)])
+    return normalize(emb_BD, dim=1), torch.stack([part_VF.mean(dim=0) for part_VF in torch.split(res5_XF, sizes)])
