@@ -156,7 +156,7 @@ def test_mean_softmax_over_every_view(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(predictions[batch.key], torch.stack(by_hand).mean(0))
 
 
-def test_lost_views_and_lost_videos_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_defect_c_lost_views_and_lost_videos_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CpdError, match="k1: 4 views, not 2 x 3"):
         run_predict(monkeypatch, batches({"k0": 6, "k1": 4, "k2": 6}))
     with pytest.raises(CpdError, match="1 test videos were not seen, first k2"):
@@ -180,7 +180,7 @@ def test_command(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-def test_two_ranks_hold_one_fc_and_test_every_video_once(corpus: Path) -> None:
+def test_defects_b_and_c_two_ranks_hold_one_fc_and_test_every_video_once(corpus: Path) -> None:
     import subprocess
 
     root, path = Path(__file__).parent.parent, result_file(open_corpus(corpus), "acts-1")
