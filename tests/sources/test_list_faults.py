@@ -242,3 +242,38 @@ def test_lsmdc_folders_that_do_not_fit_are_told(tmp_path):
     (Path(folder) / "LSMDC16_annos_val_someone.csv").unlink()
     with pytest.raises(CpdError, match=r"0 files are named \*annos_val.csv"):
         read_pairs("l", source)
+
+
+# The same list as a Windows editor saves it
+
+
+def _folder_of(kind: str, folder: Path, end: str, mark: str) -> Source:
+    times = "\t".join(["00.00.01.000"] * 4)
+    texts = {
+        "titles": {"list.txt": "AAAAAAAAAA1\ta\tGuy jumps\n\nAAAAAAAAAA2\tb\tDog runs\n"},
+        "lsmdc": {"list.txt": f"0_A_1\t{times}\tSOMEONE waves.\n\n0_A_2\t{times}\tHe runs.\n"},
+        "folder": {"list.txt": "file,title\na.mp4,Guy jumps\n\nb.mp4,Dog runs\n"},
+        "hmdb51": {f"wave_test_split{n}.txt": "a.avi 1 \nb.avi 2 \n" for n in (1, 2, 3)},
+        "ucf101": {"classInd.txt": "1 Archery\n"}
+        | {f"trainlist0{n}.txt": "Archery/a.avi 1\n" for n in (1, 2, 3)}
+        | {f"testlist0{n}.txt": "Archery/b.avi\n" for n in (1, 2, 3)},
+    }[kind]
+    folder.mkdir()
+    (folder / "videos").mkdir()
+    for name, text in texts.items():
+        (folder / name).write_text(mark + text.replace("\n", end), encoding="utf-8", newline="")
+    split, path = ("all", folder) if kind in ("hmdb51", "ucf101") else ("train", folder / "list.txt")
+    return Source(kind=kind, lists={split: str(path)}, pairs={split: 2}, videos=str(folder / "videos"))
+
+
+@pytest.mark.parametrize("kind", ["titles", "lsmdc", "folder", "hmdb51", "ucf101"])
+def test_bom_and_crlf_change_nothing(tmp_path, kind):
+    """Fault 6."""
+    plain, odd = (
+        read_pairs("s", _folder_of(kind, tmp_path / name, end, mark))
+        for name, end, mark in (("plain", "\n", ""), ("odd", "\r\n", "\ufeff"))
+    )
+    (rows,) = plain.values()
+    assert len(rows) == 2
+    seen = [[(pair.id, pair.title, pair.label, pair.folds) for pair in next(iter(p.values()))] for p in (plain, odd)]
+    assert seen[0] == seen[1]
