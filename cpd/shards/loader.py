@@ -131,11 +131,25 @@ class _Videos:
     store: VideoStore
     keys: NDArray[np.bytes_]
     frames_N: NDArray[np.int64]
+    digest_ND: NDArray[np.uint8]
 
     @classmethod
     def of(cls, table: SampleTable) -> _Videos:
         frames = np.array([row["frames"] for row in table.meta], np.int64)
-        return cls(table.store, np.array(table.keys, "S"), frames)
+        digests = np.frombuffer(bytes.fromhex("".join(row["sha256"] for row in table.meta)), np.uint8)
+        return cls(table.store, np.array(table.keys, "S"), frames, digests.reshape(-1, 32))
+
+    def read(self, instance: int) -> bytes:
+        """The clip of an instance, as it was packed: decoders make pictures out of flipped bits without a word.
+
+        Raises:
+            VideoError: corrupt: it has other bytes.
+            CpdError: the shard is gone or cut.
+        """
+        video = self.store.read(instance)
+        if hashlib.sha256(video).digest() != self.digest_ND[instance].tobytes():
+            raise VideoError("corrupt", "it has changed since it was packed: run `cpd shards verify`")
+        return video
 
     def key(self, instance: int) -> str:
         return str(self.keys[instance].decode())
@@ -165,7 +179,7 @@ class _Clips(Dataset[_Sample]):
 
     def _clip(self, index: int, key: str) -> NDArray[np.uint8]:
         views, n_frames = self.views, int(self.videos.frames_N[index])
-        video = self.videos.store.read(index)
+        video = self.videos.read(index)
         if not self.train:
             wanted = sample.test_indices(n_frames, 1, views.frames, views.stride)[0]
             return transforms.centre_clip(decode_frames(video, wanted), views.size)
@@ -193,7 +207,7 @@ class _Views(Dataset[ViewBatch]):
         clips = sample.test_indices(int(self.videos.frames_N[index]), views.clips, views.frames, views.stride)
         wanted = sorted({frame for clip in clips for frame in clip})
         place = {frame: number for number, frame in enumerate(wanted)}
-        frames = decode_frames(self.videos.store.read(index), wanted)
+        frames = decode_frames(self.videos.read(index), wanted)
         # Views overlap: each frame is cropped once, and then shared.
         if views.crops == 3:
             crops_KTHWC = transforms.three_crops(frames, views.size)

@@ -2,8 +2,8 @@
 
 In an H.264 stream a picture with nal_ref_idc 0 is used by no other (ITU-T H.264, 7.4.1). To show frame k it is
 therefore enough to decode the reference pictures between the IDR picture before k and k, and k itself. With the
-stride-aligned encode of `cut` every other disposable picture is never touched. Anything but H.264 in an MP4 is
-decoded from its beginning.
+stride-aligned encode of `cut` every other disposable picture is never touched. Where pictures lie is read from the
+file's own tables (`mp4`), or else asked of the demuxer. Anything but H.264 in an MP4 is decoded from its beginning.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
+import numpy as np
 
+from cpd.video.mp4 import Track, read_track
 from cpd.video.probe import VideoError, open_media, video_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+Frames = dict[int, av.VideoFrame]
 _IDR = 5
 _SLICES = range(1, 6)
 
@@ -28,8 +31,6 @@ _SLICES = range(1, 6)
 class _Picture:
     """One packet: what its slices say."""
 
-    packet: av.Packet[Any]
-    pts: int
     is_idr: bool
     is_reference: bool
 
@@ -52,7 +53,9 @@ def decode_frames(video: bytes, wanted: Sequence[int]) -> list[av.VideoFrame]:
     if min(wanted) < 0:
         raise VideoError("corrupt", f"frame {min(wanted)} is asked for")
     try:
-        frames = _selective(video, set(wanted))
+        frames = _direct(video, set(wanted))
+        if frames is None:
+            frames = _selective(video, set(wanted))
         if frames is None:
             frames = _sequential(video, set(wanted))
     except av.error.FFmpegError as error:
@@ -91,13 +94,48 @@ def _decode(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
     yield from container.decode(stream)
 
 
-def _sequential(video: bytes, wanted: set[int]) -> dict[int, av.VideoFrame]:
+def _sequential(video: bytes, wanted: set[int]) -> Frames:
     with open_media(video) as container:
         frames = islice(_decode(container), max(wanted) + 1)
         return {index: frame for index, frame in enumerate(frames) if index in wanted}
 
 
-def _selective(video: bytes, wanted: set[int]) -> dict[int, av.VideoFrame] | None:
+def _direct(video: bytes, wanted: set[int]) -> Frames | None:
+    """The wanted frames of a clip as `cut` writes them, found by its own tables; None for any other file."""
+    track = read_track(video)
+    if track is None or not _is_avc(track.header) or max(wanted) >= len(track.size_N):
+        return None
+    order = np.argsort(track.pts_N)
+    positions = {int(order[k]) for k in wanted}
+    starts = track.sync[track.sync <= min(positions)]
+    if not len(starts):
+        return None
+    first, last = int(starts.max()), max(positions)
+    data, begin, size = memoryview(video), track.offset_N.tolist(), track.size_N.tolist()
+    nal_length = _nal_length(track.header)
+    pictures = [_picture(data[begin[i] : begin[i] + size[i]], nal_length) for i in range(first, last + 1)]
+    if not pictures[0].is_idr:
+        return None
+    packets = []
+    for i in _needed(pictures, {position - first for position in positions}):
+        packets.append(av.Packet(video[begin[first + i] : begin[first + i] + size[first + i]]))
+        packets[-1].pts = int(track.pts_N[first + i])
+    return _shown(_context(track), packets, {int(track.pts_N[order[k]]): k for k in wanted})
+
+
+def _context(track: Track) -> Any:
+    """A decoder that knows what the demuxer would tell it."""
+    context: Any = av.CodecContext.create("h264", "r")
+    context.extradata = track.header
+    if track.colours is not None:
+        context.color_primaries = track.colours.primaries
+        context.color_trc = track.colours.transfer
+        context.colorspace = track.colours.matrix
+        context.color_range = 2 if track.colours.full_range else 1  # AVCOL_RANGE_JPEG, _MPEG
+    return context
+
+
+def _selective(video: bytes, wanted: set[int]) -> Frames | None:
     """The wanted frames, or None where the stream is not one that can be planned."""
     with open_media(video) as container:
         stream = video_stream(container)
@@ -105,17 +143,24 @@ def _selective(video: bytes, wanted: set[int]) -> dict[int, av.VideoFrame] | Non
         header = context.extradata
         if context.name != "h264" or header is None or not _is_avc(header):
             return None
-        pictures = _pictures(container, stream, nal_length=(header[4] & 3) + 1)
-        if pictures is None:
+        packets = _packets(container, stream)
+        if packets is None or max(wanted) >= len(packets):
             return None
-        order = sorted(range(len(pictures)), key=lambda i: pictures[i].pts)
-        if max(wanted) >= len(order):
+        pictures = [_picture(memoryview(packet), _nal_length(header)) for packet in packets]
+        if not pictures[0].is_idr:
             return None
-        context.thread_count = 1
-        frames = _decode_packets(context, [pictures[i].packet for i in _needed(pictures, {order[k] for k in wanted})])
-        by_pts = {pictures[order[k]].pts: k for k in wanted}
-        found = {by_pts[frame.pts]: frame for frame in frames if frame.pts in by_pts}
-        return found if len(found) == len(wanted) else None
+        times = [packet.pts or 0 for packet in packets]  # `_packets` lets none pass without
+        order = np.argsort(times).tolist()
+        needed = _needed(pictures, {order[k] for k in wanted})
+        return _shown(context, [packets[i] for i in needed], {times[order[k]]: k for k in wanted})
+
+
+def _shown(context: Any, packets: list[av.Packet[Any]], index_of: dict[int, int]) -> Frames | None:
+    """The frames at the times of `index_of` (presentation time -> index), or None unless all of them come out."""
+    context.thread_count = 1
+    frames = _decode_packets(context, packets)
+    found = {index_of[frame.pts]: frame for frame in frames if frame.pts in index_of}
+    return found if len(found) == len(index_of) else None
 
 
 def _is_avc(header: bytes) -> bool:
@@ -123,30 +168,33 @@ def _is_avc(header: bytes) -> bool:
     return len(header) > 6 and header[0] == 1
 
 
-def _pictures(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream, *, nal_length: int
-) -> list[_Picture] | None:
+def _nal_length(header: bytes) -> int:
+    return (header[4] & 3) + 1
+
+
+def _packets(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream
+) -> list[av.Packet[Any]] | None:
     """Every packet in decoding order; None when presentation order cannot be told from the packets."""
-    pictures = []
+    packets = []
     for packet in container.demux(stream):
         if packet.size == 0:
             continue
         if packet.pts is None or packet.is_discard or packet.is_corrupt:
             return None
-        headers = [header for header in _nal_headers(memoryview(packet), nal_length) if header & 31 in _SLICES]
-        is_idr = any(header & 31 == _IDR for header in headers)
-        pictures.append(_Picture(packet, packet.pts, is_idr, any(header & 0x60 for header in headers)))
-    is_plain = bool(pictures) and pictures[0].is_idr and len({picture.pts for picture in pictures}) == len(pictures)
-    return pictures if is_plain else None
+        packets.append(packet)
+    return packets if packets and len({packet.pts for packet in packets}) == len(packets) else None
 
 
-def _nal_headers(data: memoryview, nal_length: int) -> list[int]:
-    """First byte of every NAL unit: forbidden_zero_bit, nal_ref_idc (2 bits), nal_unit_type (5 bits)."""
-    headers, position = [], 0
+def _picture(data: memoryview, nal_length: int) -> _Picture:
+    """What the first slice says, and thereby all of them (ITU-T H.264, 7.4.1.2.4): IDR or not, reference or not."""
+    position = 0
     while position + nal_length < len(data):
-        headers.append(data[position + nal_length])
+        header = data[position + nal_length]  # forbidden_zero_bit, nal_ref_idc (2 bits), nal_unit_type (5 bits)
+        if header & 31 in _SLICES:
+            return _Picture(header & 31 == _IDR, bool(header & 0x60))
         position += nal_length + int.from_bytes(data[position : position + nal_length], "big")
-    return headers
+    return _Picture(is_idr=False, is_reference=False)
 
 
 def _needed(pictures: list[_Picture], wanted: set[int]) -> list[int]:
