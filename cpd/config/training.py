@@ -8,10 +8,32 @@ from cpd.config.base import Strict, require
 
 
 class Encoder(Strict, frozen=True, kw_only=True):
-    """A text encoder: a folder or hub name in transformers' format."""
+    """A text encoder (docs/encoders.md).
+
+    Attributes:
+        path: `transformers`: a folder in its format, or a hub name; `skip_thoughts`: the folder of the published
+            files; `word2vec`: a file in word2vec's binary or text format.
+        kind: what `path` is. Only a transformers encoder can be trained (`lr_text`).
+        max_tokens: longer titles are cut to this many tokens or words.
+        vectors: a word2vec file from which Skip-Thoughts' words are expanded; null keeps to its dictionary.
+        limit: read the first `limit` words of a word2vec file (they stand by frequency); null reads all.
+        unmasked: pad every title to `max_tokens` and give the transformer no attention mask, as the authors' code did
+            (PAPER section 4 d): right for their released weights alone.
+    """
 
     path: str
+    kind: Literal["transformers", "skip_thoughts", "word2vec"] = "transformers"
     max_tokens: int = 64
+    vectors: str | None = None
+    limit: int | None = None
+    unmasked: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.max_tokens > 0, "max_tokens", "must be at least 1")
+        require(self.limit is None or self.limit > 0, "limit", "must be at least 1, or null")
+        require(self.vectors is None or self.kind == "skip_thoughts", "vectors", "belongs to kind: skip_thoughts alone")
+        require(self.limit is None or self.kind != "transformers", "limit", "belongs to word2vec files")
+        require(not self.unmasked or self.kind == "transformers", "unmasked", "belongs to kind: transformers alone")
 
 
 class Backbone(Strict, frozen=True, kw_only=True):
@@ -22,11 +44,24 @@ class Backbone(Strict, frozen=True, kw_only=True):
         width: channels of the stem.
         channels_last: keep weights and maps with the channels innermost. The same network up to rounding; faster on
             CPUs when it is small, and on GPUs in half precision.
+        temporal: false leaves every kernel within its frame: a 2-D ResNet applied frame by frame (Table 4's ImageNet
+            ResNet-50).
+        shortcut: B projects where shapes change; A, of the authors' released weights, subsamples and pads.
+        folded: compute what has a kernel extent of 1 as 2-D convolution (the same network up to rounding); give it
+            channels_last, too.
+        pixels: the normalisation that the weights expect.
+        weights: a checkpoint to begin with, in any layout that `cpd import` reads; heads and language model come from
+            it, too, where it holds them. null begins at random.
     """
 
     depth: Literal[10, 18, 34, 50] = 34
     width: int = 64
     channels_last: bool = False
+    temporal: bool = True
+    shortcut: Literal["A", "B"] = "B"
+    folded: bool = False
+    pixels: Literal["kinetics", "imagenet", "slowfast"] = "kinetics"
+    weights: str | None = None
 
 
 class Heads(Strict, frozen=True, kw_only=True):
