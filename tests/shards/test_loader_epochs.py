@@ -123,3 +123,13 @@ def test_memory_is_pinned_where_there_is_a_gpu(table: SampleTable, monkeypatch: 
     made = loader._loader(dataset, 2, batch_sampler=[[0]], collate_fn=loader._collate)
     assert made.pin_memory is cuda
     assert made.prefetch_factor == 2
+
+
+def test_thirty_views_are_the_same_whoever_makes_them(table: SampleTable) -> None:
+    """10 clips x 3 crops: nothing is drawn."""
+    views = FeatureViews(clips=10, crops=3, frames=4, stride=4, size=16)
+    alone = list(view_loader(table, [3, 11], views=views, workers=0))
+    beside = list(view_loader(table, [3, 11], views=views, workers=2))
+    for one, other in zip(alone, beside, strict=True):
+        assert one.clips_VTHWC.shape == (30, 4, 16, 16, 3)
+        assert torch.equal(one.clips_VTHWC, other.clips_VTHWC)
