@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from cpd.sources.pair import Pair
 
 
+_FEW = 3  # fewer failures than this say nothing about the rest: one odd id must not hold up a short list for ever
+
+
 def crawl_path(config: Config, name: str, chunk: str) -> Path:
     """Where the result of a chunk is."""
     return Path(config.results) / "sources" / name / "crawl" / f"{chunk}.jsonl"
@@ -95,7 +98,7 @@ def _reopen(ledger: Ledger, pairs: list[Pair], is_wanted: Callable[[LedgerRow], 
 def _check_transient(ledger: Ledger, rows: list[Row], crawl: Crawl, *, where: str) -> None:
     """Where too much failed that may pass, the fault is not the ids': none is given up."""
     lost = [row for row in rows if is_transient(row.status, row.reason)]
-    if not lost or len(lost) / len(rows) <= crawl.max_transient_ratio:
+    if len(lost) < _FEW or len(lost) / len(rows) <= crawl.max_transient_ratio:
         return
     for row in lost:
         ledger.append(row.id, PENDING, reason="too many of its chunk failed alike")

@@ -257,6 +257,13 @@ def test_too_much_that_may_pass_fails_the_chunk_and_gives_up_nothing(tmp_path, s
     assert scripted_site.media_hits(vid(4)) == 1
 
 
+def test_one_odd_id_does_not_hold_up_a_short_list(tmp_path, scripted_site):
+    """Fault 30."""
+    scripted_site.script = {f"/watch/{vid(1)}": [500]}
+    rows = crawl(kinetics_config(tmp_path, [vid(1)], url=scripted_site.url, max_transient_ratio=0.5))
+    assert rows[vid(1)]["status"] == "network"
+
+
 def test_nine_dead_of_ten_are_told_by_reason(tmp_path, scripted_site):
     """Fault 31."""
     scripted_site.script = {f"/watch/{vid(n)}": [404 if n % 2 else 403] for n in range(1, 10)}
