@@ -62,6 +62,7 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.titles
 
 clean:
 	rm -rf results/demo data/demo logs .snakemake

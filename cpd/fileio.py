@@ -83,12 +83,14 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
     """Read one JSON object a line.
 
     Raises:
-        CpdError: the file is missing, or one of its lines is not JSON (the line is named).
+        CpdError: the file is missing, is not UTF-8, or one of its lines is not JSON (byte or line is named).
     """
     try:
-        text = Path(path).read_text()
+        text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise CpdError(f"{path}: no such file", hint="run the rule that makes it, or mend the path") from None
+    except UnicodeDecodeError as error:
+        raise CpdError(f"{path}: byte {error.start} is not UTF-8", hint="delete it and run again") from None
     rows = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
