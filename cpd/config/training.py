@@ -75,22 +75,27 @@ class Objective(Strict, frozen=True, kw_only=True):
     """What is minimised (equations 2 to 5).
 
     Attributes:
-        name: `none` keeps the random initialisation.
+        name: `info_nce` is InfoNCE within each micro-batch; `none` keeps the random initialisation.
         estimator: exact softmax over all N pairs, or NCE with `noise` samples per anchor.
         tau: temperature.
         noise: NCE noise samples per anchor (m).
         log_z: NCE's normaliser: of the first batch, or an exponential moving average.
-        delta: margin of the ranking loss.
+        delta: margin of the ranking loss; `both_directions` ranks videos for each text, too.
         momentum: share of the old row when a bank row is updated.
+        mask_equal_titles: pairs whose titles are equal are no negatives of each other.
+        shard_banks: each rank keeps a part of the banks' rows (the same result; memory divided by the ranks).
     """
 
-    name: Literal["cross_pair", "self_instance", "ranking", "none"] = "cross_pair"
+    name: Literal["cross_pair", "self_instance", "ranking", "info_nce", "none"] = "cross_pair"
     estimator: Literal["exact", "nce"] = "exact"
     tau: float = 0.07
     noise: int = 16392
     log_z: Literal["first_batch", "ema"] = "first_batch"
     delta: float = 0.2
+    both_directions: bool = False
     momentum: float = 0.5
+    mask_equal_titles: bool = False
+    shard_banks: bool = False
 
     def __post_init__(self) -> None:
         require(self.tau > 0, "tau", "must be positive")

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from cpd.config import Encoder, Experiment
 from cpd.errors import CpdError
 from cpd.fileio import atomic_path, read_json, sha256_file, write_json
-from cpd.models.resnet3d import SlowResNet, slow_resnet
+from cpd.models import resnet3d
+from cpd.models.resnet3d import SlowResNet
 from cpd.models.two_tower import TwoTower
 from cpd.video.transforms import to_model
 
@@ -148,8 +149,7 @@ def load_video(path: str | Path) -> tuple[SlowResNet, Experiment]:
     folder = Path(path)
     run = _read_config(folder / CONFIG)
     weights = _read_weights(folder / WEIGHTS)
-    backbone = run.experiment.backbone
-    video = slow_resnet(backbone.depth, width=backbone.width, channels_last=backbone.channels_last)
+    video = resnet3d.build(run.experiment.backbone)
     own = {name: value for name, value in weights.items() if name.startswith(VIDEO)}
     _check(own, {f"{VIDEO}{name}": value for name, value in video.state_dict().items()}, run, folder / WEIGHTS)
     video.load_state_dict({name.removeprefix(VIDEO): value for name, value in own.items()})

@@ -10,24 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from cpd.errors import CpdError
+from cpd.models.sentence_tower import SentenceTower
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class TextTower(nn.Module):
+class TextTower(SentenceTower):
     """A pretrained encoder and its tokenizer.
 
     Attributes:
         dim: width of the text feature (E).
         max_tokens: longer titles are truncated to this many tokens, special ones included.
+        unmasked: pad to `max_tokens` and let the encoder see the padding, as the authors' code did. The mean still
+            leaves it out.
     """
 
-    def __init__(self, encoder: nn.Module, tokenizer: Any, *, max_tokens: int) -> None:
+    def __init__(self, encoder: nn.Module, tokenizer: Any, *, max_tokens: int, unmasked: bool = False) -> None:
         super().__init__()
+        self.unmasked = unmasked
         self.encoder = encoder
         self.tokenizer = tokenizer
         config: Any = encoder.config
@@ -36,7 +39,7 @@ class TextTower(nn.Module):
         self._accepted = set(inspect.signature(encoder.forward).parameters)
 
     @classmethod
-    def from_path(cls, path: str | Path, max_tokens: int) -> TextTower:
+    def from_path(cls, path: str | Path, max_tokens: int, *, unmasked: bool = False) -> TextTower:
         """Load an encoder from a folder in transformers' format, or by its hub name. Code of a model is never run.
 
         Raises:
@@ -54,7 +57,7 @@ class TextTower(nn.Module):
             raise CpdError(f"{path}: no text encoder: {_first_line(error)}", hint=_HINT) from None
         if tokenizer.pad_token is None:
             raise CpdError(f"{path}: its tokenizer has no padding token", hint="use a BERT-like encoder")
-        return cls(encoder, tokenizer, max_tokens=max_tokens)
+        return cls(encoder, tokenizer, max_tokens=max_tokens, unmasked=unmasked)
 
     def tokenize(self, titles: list[str]) -> dict[str, Tensor]:
         """Token tensors (B, T), padded to the longest title, on the CPU; `attention_mask` is always among them."""
@@ -63,7 +66,7 @@ class TextTower(nn.Module):
             titles = [title if title.strip() else self.tokenizer.pad_token for title in titles]
         tokens = self.tokenizer(
             titles,
-            padding=True,
+            padding="max_length" if self.unmasked else True,
             truncation=True,
             max_length=self.max_tokens,
             return_attention_mask=True,
@@ -73,24 +76,12 @@ class TextTower(nn.Module):
 
     def forward(self, **tokens: Tensor) -> Tensor:
         """Tokens (B, T), as `tokenize` gives them, to features (B, E): the mean over the tokens the mask keeps."""
+        mask_BT = tokens["attention_mask"]
+        if self.unmasked:
+            tokens = {**tokens, "attention_mask": torch.ones_like(mask_BT)}
         states_BTE: Tensor = self.encoder(**tokens).last_hidden_state
-        weight_BT1 = tokens["attention_mask"].unsqueeze(-1).to(states_BTE.dtype)
+        weight_BT1 = mask_BT.unsqueeze(-1).to(states_BTE.dtype)
         return (states_BTE * weight_BT1).sum(1) / weight_BT1.sum(1).clamp(min=1)
-
-    @torch.no_grad()
-    def encode(self, titles: list[str], batch_size: int = 256) -> Tensor:
-        """Features (N, E) of many titles, on the CPU, in eval mode; a frozen encoder needs them only once."""
-        was_training = self.training
-        self.eval()
-        device = next(self.encoder.parameters()).device
-        by_length = sorted(range(len(titles)), key=lambda i: len(titles[i]))  # little padding in a batch
-        features_NE = torch.zeros(len(titles), self.dim)
-        for start in tqdm(range(0, len(titles), batch_size), desc="encode titles", unit="batch", disable=None):
-            rows = by_length[start : start + batch_size]
-            tokens = self.tokenize([titles[i] for i in rows])
-            features_NE[rows] = self(**{name: value.to(device) for name, value in tokens.items()}).float().cpu()
-        self.train(was_training)
-        return features_NE
 
 
 _HINT = (

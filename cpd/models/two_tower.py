@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from cpd.errors import CpdError
+from cpd.models import encoders, resnet3d
 from cpd.models.heads import TextHead, VideoHead
-from cpd.models.resnet3d import slow_resnet
-from cpd.models.text_tower import TextTower
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,18 +33,26 @@ class TwoTower(nn.Module):
         encoder: where the language model comes from.
 
     Raises:
-        CpdError: the language model cannot be loaded.
+        CpdError: the language model cannot be loaded, or a stage would train one that stays frozen.
     """
 
     def __init__(self, exp: Experiment, encoder: Encoder) -> None:
         super().__init__()
-        backbone = exp.backbone
-        self.video = slow_resnet(backbone.depth, width=backbone.width, channels_last=backbone.channels_last)
+        self.video = resnet3d.build(exp.backbone)
         self.video_head = VideoHead(self.video.feature_dim, exp.heads.dim)
-        self.text = TextTower.from_path(encoder.path, max_tokens=encoder.max_tokens)
+        self.text = encoders.build(encoder)
+        self._require_trainable(exp, encoder)
         self.text_head = TextHead(self.text.dim, exp.heads.hidden, exp.heads.dim)
         self.text_trains = False
         self.train_language_model(bool(exp.stages) and exp.stages[0].lr_text is not None)
+
+    def _require_trainable(self, exp: Experiment, encoder: Encoder) -> None:
+        trains = any(stage.lr_text is not None for stage in exp.stages)
+        if trains and not self.text.trainable:
+            raise CpdError(
+                f"encoders.{exp.encoder} is of kind {encoder.kind}, which stays frozen, but a stage has lr_text",
+                hint="leave lr_text out (null), or take an encoder of kind transformers",
+            )
 
     def train_language_model(self, wanted: bool) -> None:
         """Freeze (False) or release (True) the language model; wrap in DDP after it, which reads requires_grad once."""
@@ -73,7 +81,7 @@ class TwoTower(nn.Module):
 
         Args:
             x_BCTHW: normalised clips (B, 3, T, H, W).
-            text: features (B, E) computed before, or tokens of `TextTower.tokenize` for a live language model.
+            text: features (B, E) computed before, or tokens of `text.tokenize` for a live language model.
 
         Returns:
             v_BD and t_BD: unit rows of the videos and of their texts.

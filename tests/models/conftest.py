@@ -4,12 +4,12 @@ import pytest
 from small_towers import SmallTextTower, write_encoder
 
 from cpd.config import Backbone, Encoder, Experiment, Heads, Objective
-from cpd.models import two_tower
+from cpd.models import encoders
 
 
 @pytest.fixture
 def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Encoder:
-    monkeypatch.setattr(two_tower, "TextTower", SmallTextTower)
+    monkeypatch.setattr(encoders, "TextTower", SmallTextTower)
     return write_encoder(tmp_path / "encoders" / "small")
 
 

@@ -15,6 +15,7 @@ class SmallTextTower(nn.Module):
     """Masked mean of letter embeddings, with dropout while training."""
 
     dim = 6
+    trainable = True
 
     def __init__(self, letters: torch.Tensor, max_tokens: int) -> None:
         super().__init__()

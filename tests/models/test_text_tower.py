@@ -95,3 +95,14 @@ def test_a_missing_or_broken_encoder_is_named(tmp_path: Path, folder: Path) -> N
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     with pytest.raises(CpdError, match=str(tmp_path)):
         TextTower.from_path(tmp_path, max_tokens=16)
+
+
+def test_the_authors_way_without_a_mask_is_there_for_their_weights(folder: Path, tower: TextTower) -> None:
+    """Defect (d): padded to the full length and unmasked, but the mean over the title's own tokens."""
+    theirs = TextTower.from_path(folder, max_tokens=16, unmasked=True).eval()
+    tokens = theirs.tokenize(["a dog"])
+    assert tokens["input_ids"].shape == (1, 16)
+    states = tower.encoder(tokens["input_ids"])[0][0]
+    kept = int(tokens["attention_mask"].sum())
+    torch.testing.assert_close(theirs.encode(["a dog"])[0], states[:kept].mean(0))
+    assert not torch.allclose(theirs.encode(["a dog"]), tower.encode(["a dog"]), atol=1e-4)
