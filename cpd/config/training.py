@@ -100,6 +100,8 @@ class Objective(Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         require(self.tau > 0, "tau", "must be positive")
         require(0 <= self.momentum < 1, "momentum", "must be in [0, 1)")
+        banked = self.name in ("cross_pair", "self_instance")
+        require(banked or not self.shard_banks, "shard_banks", "belongs to objectives with banks")
 
 
 class Stage(Strict, frozen=True, kw_only=True):
@@ -137,23 +139,37 @@ class Views(Strict, frozen=True, kw_only=True):
 
 
 class Train(Strict, frozen=True, kw_only=True):
-    """Optimisation. `batch` is global: it is kept whatever the number of ranks, by accumulation."""
+    """Optimisation. `batch` is global: it is kept whatever the number of ranks, by accumulation.
+
+    Attributes:
+        milestones: epochs of a stage at which `schedule: step` divides the learning rates by 10.
+        ema: decay of an exponential moving average of the weights, which is then what is validated and saved;
+            null: the weights themselves.
+        deterministic: refuse every operation that may differ from one run to the next on a GPU (slower).
+        log: where metrics go besides metrics.jsonl; the package must be installed.
+    """
 
     batch: int = 512
     per_rank: int = 64
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup_epochs: int = 0
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    milestones: tuple[int, ...] = ()
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     clip_grad: float | None = None
     sync_bn: bool = False
+    ema: float | None = None
+    deterministic: bool = False
     workers: int | None = None
     checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
     validate_every: int = 1
+    log: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
     def __post_init__(self) -> None:
+        require(self.ema is None or 0 < self.ema < 1, "ema", "must be between 0 and 1, or null")
+        require(bool(self.milestones) == (self.schedule == "step"), "milestones", "belong to schedule: step")
         require(self.batch > 0 and self.per_rank > 0, "batch", "and per_rank must be at least 1")
         require(
             self.keep_checkpoints >= 2, "keep_checkpoints", "must be at least 2, so that a torn one has a predecessor"

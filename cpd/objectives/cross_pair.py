@@ -16,8 +16,18 @@ from cpd.objectives.softmax import at_least_fp32, bank_softmax_loss
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cpd.objectives.ranks import Shard
 
-def exact_loss(f_BD: Tensor, bank_ND: Tensor, index_B: Tensor, *, tau: float) -> Tensor:
+
+def exact_loss(
+    f_BD: Tensor,
+    bank_ND: Tensor,
+    index_B: Tensor,
+    *,
+    tau: float,
+    group_N: Tensor | None = None,
+    shard: Shard | None = None,
+) -> Tensor:
     """One direction of equation 3, over all N rows: mean over B of -log softmax_i(bank_i . f / tau) at i = index_B.
 
     p(i_t | v) takes live video features and the text bank, p(i_v | t) live text features and the video bank; the
@@ -28,15 +38,25 @@ def exact_loss(f_BD: Tensor, bank_ND: Tensor, index_B: Tensor, *, tau: float) ->
         bank_ND: bank of the other modality (N, D), a constant.
         index_B: instance of each anchor (int64), whose own row is the positive.
         tau: temperature.
+        group_N: rows of the positive's group (of one title with it) are no negatives; None: all are.
+        shard: the bank is this rank's rows alone; every rank calls at once.
 
     Returns:
         Scalar mean loss in nats; log(N) for a constant bank.
     """
-    return bank_softmax_loss(f_BD, [bank_ND], index_B, tau=tau)
+    return bank_softmax_loss(f_BD, [bank_ND], index_B, tau=tau, group_N=group_N, shard=shard)
 
 
 def nce_loss(
-    f_BD: Tensor, bank_ND: Tensor, index_B: Tensor, noise_BM: Tensor, *, tau: float, log_z: float | Tensor
+    f_BD: Tensor,
+    bank_ND: Tensor,
+    index_B: Tensor,
+    noise_BM: Tensor,
+    *,
+    tau: float,
+    log_z: float | Tensor,
+    group_N: Tensor | None = None,
+    shard: Shard | None = None,
 ) -> Tensor:
     """One direction of equation 3 by noise-contrastive estimation (equation 5) with uniform noise.
 
@@ -51,11 +71,15 @@ def nce_loss(
         noise_BM: rows drawn uniformly from 0..N-1 for each anchor (B, M), M = m at least 1.
         tau: temperature.
         log_z: log(Z / N), as `estimate_log_z` gives it.
+        group_N: noise rows of the positive's group (of one title with it) are left out; None: none are.
+        shard: the bank is this rank's rows alone; every rank calls at once, with noise of one M.
 
     Returns:
         Scalar: mean over the B anchors.
     """
-    loss: Tensor = NoiseContrast.apply(f_BD, bank_ND, index_B, noise_BM, tau, float(log_z))  # type: ignore[no-untyped-call]
+    loss: Tensor = NoiseContrast.apply(  # type: ignore[no-untyped-call]
+        f_BD, bank_ND, index_B, noise_BM, tau, float(log_z), group_N, shard
+    )
     return loss
 
 

@@ -11,9 +11,19 @@ from cpd.objectives.softmax import bank_softmax_loss
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from cpd.objectives.ranks import Shard
+
 
 def loss(
-    v_BD: Tensor, t_BD: Tensor, video_bank_ND: Tensor, text_bank_ND: Tensor, index_B: Tensor, *, tau: float
+    v_BD: Tensor,
+    t_BD: Tensor,
+    video_bank_ND: Tensor,
+    text_bank_ND: Tensor,
+    index_B: Tensor,
+    *,
+    tau: float,
+    group_N: Tensor | None = None,
+    shard: Shard | None = None,
 ) -> Tensor:
     """Equation 2: mean over B of -log softmax_i((video_i . v + text_i . t) / tau) at i = index_B, over all N pairs.
 
@@ -26,8 +36,11 @@ def loss(
         text_bank_ND: text bank (N, D), a constant.
         index_B: instance of each pair, int64.
         tau: temperature.
+        group_N: rows of the positive's group (of one title with it) are no negatives; None: all are.
+        shard: the banks are this rank's rows alone; every rank calls at once.
 
     Returns:
         Scalar mean loss in nats.
     """
-    return bank_softmax_loss(torch.cat([v_BD, t_BD], dim=1), [video_bank_ND, text_bank_ND], index_B, tau=tau)
+    banks, f_BD = [video_bank_ND, text_bank_ND], torch.cat([v_BD, t_BD], dim=1)
+    return bank_softmax_loss(f_BD, banks, index_B, tau=tau, group_N=group_N, shard=shard)
