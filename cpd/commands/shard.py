@@ -7,6 +7,7 @@ Writes {chunk}.tar, its sidecar {chunk}.json, and {chunk}.ledger.jsonl with the 
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from cpd.cli import add_config_argument
 
 if TYPE_CHECKING:
     import argparse
+
+OLD = 24 * 3600  # seconds
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +40,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs left half-written; younger files may belong to a run beside this one."""
+    for path in folder.glob(".tmp.*"):
+        if time.time() - path.stat().st_mtime > OLD:
+            path.unlink(missing_ok=True)
+
+
 def _write(folder: Path, chunk: str, *, text: bool) -> None:
     from tqdm import tqdm
 
@@ -46,6 +56,7 @@ def _write(folder: Path, chunk: str, *, text: bool) -> None:
 
     samples, ledger = join_chunk(folder, chunk, text=text)
     target = folder / "shards" / f"{chunk}.tar"
+    _sweep(target.parent)
     sidecar = write_shard(tqdm(samples, desc=f"shard {chunk}", unit="clip", disable=None), target)
     write_jsonl(target.with_suffix(".ledger.jsonl"), ledger)
     write_json(target.with_suffix(".json"), sidecar)

@@ -66,7 +66,8 @@ def strays(folder: str | Path) -> list[str]:
         CpdError: there is no index.
     """
     known = {entry["name"] for split in read_index(folder).values() for entry in split["shards"]}
-    unknown = [path for path in sorted(Path(folder).glob("*.tar*")) if path.name.removesuffix(".tar") not in known]
+    tars = [path for path in sorted(Path(folder).glob("*.tar*")) if not path.name.startswith(".tmp.")]
+    unknown = [path for path in tars if path.name.removesuffix(".tar") not in known]
     return [f"{path}: not in index.json: run `cpd index`, or delete it" for path in unknown if not _is_empty(path)]
 
 

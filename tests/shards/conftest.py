@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,12 +20,19 @@ def counter_videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [write_counter(folder / f"{n}.mp4", n, width=64, height=48) for n in (30, 40, 50)]
 
 
-@pytest.fixture
-def corpus(tmp_path: Path, counter_videos: list[Path]) -> Corpus:
-    made = Corpus(tmp_path / "results", counter_videos)
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory, counter_videos: list[Path]) -> Corpus:
+    made = Corpus(tmp_path_factory.mktemp("corpus") / "results", counter_videos)
     for chunk, n in (("train-0000", 5), ("train-0001", 4), ("train-0002", 3), ("val-0000", 2)):
         made.add("a", chunk, made.rows("a", chunk, n))
     made.add("b", "train-0000", made.rows("b", "train-0000", 3))
     made.index("a", CHUNKS_A)
     made.index("b", {"train": ["train-0000"]})
     return made
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, made_once: Corpus) -> Corpus:
+    """A copy of its own for each test, to damage as it likes."""
+    shutil.copytree(made_once.results, tmp_path / "results")
+    return Corpus(tmp_path / "results", made_once.videos)

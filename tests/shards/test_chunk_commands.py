@@ -183,6 +183,14 @@ def test_half_written_files_are_swept_by_age(site: Site) -> None:
         os.utime(path, (path.stat().st_mtime - age,) * 2)
     site.run("clips")
     assert [path.name for path in folder.glob(".tmp.*")] == [".tmp.young.mp4"]
+    shards = site.folder / "shards"
+    shards.mkdir()
+    for name, age in (("old", 100_000), ("young", 0)):
+        path = shards / f".tmp.{name}.tar"
+        path.write_bytes(b"x")
+        os.utime(path, (path.stat().st_mtime - age,) * 2)
+    assert site.run("shard", "index", "shards verify") == [0, 0, 0]
+    assert [path.name for path in shards.glob(".tmp.*")] == [".tmp.young.tar"]
 
 
 def test_a_full_disk_stops_the_chunk_and_keeps_what_is_done(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

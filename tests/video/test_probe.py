@@ -96,6 +96,27 @@ def test_limits(tmp_path: Path) -> None:
     assert probe(path, Clips(max_source_pixels=96 * 96, max_source_seconds=2.0)).frames == 50
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"short_side": 8},
+        {"max_seconds": 0.0},
+        {"max_seconds": float("nan")},
+        {"crf": 52},
+        {"gop": 0},
+        {"min_frames": 0},
+        {"timeout": 0.0},
+        {"max_source_pixels": 0},
+        {"max_source_frames": 0},
+        {"max_source_bytes": -1},
+    ],
+    ids=str,
+)
+def test_settings_that_make_no_clip_are_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        Clips(**setting)  # type: ignore[arg-type]
+
+
 def test_a_ribbon_is_too_large(tmp_path: Path) -> None:
     path = write_video(tmp_path / "a.mp4", [np.zeros((16, 1024, 3), np.uint8)])
     assert status_of(path) == "too_large"
