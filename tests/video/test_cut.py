@@ -13,7 +13,7 @@ from counter_video import counter_frame, full_rgb, read_counter, write_counter, 
 
 from cpd.config import Clips
 from cpd.errors import EX_TEMPFAIL, CpdError
-from cpd.video.cut import cut
+from cpd.video.cut import MEMORY, cut, ffmpeg_binary
 from cpd.video.probe import VideoError
 
 CLIPS = Clips(short_side=64)
@@ -142,6 +142,22 @@ def test_a_failing_ffmpeg_is_the_videos_fault(tmp_path: Path, monkeypatch: pytes
     source = write_counter(tmp_path / "a.mp4", 5)
     fake_ffmpeg(tmp_path, monkeypatch, script)
     assert failure(source, tmp_path / "b.mp4").status == "corrupt"
+
+
+def test_what_the_machine_kills_once_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 52: the kernel, short of memory, may have picked an innocent."""
+    source, real = write_counter(tmp_path / "a.mp4", 5), ffmpeg_binary()
+    fake_ffmpeg(tmp_path, monkeypatch, f'[ -e {tmp_path}/again ] || {{ touch {tmp_path}/again; kill -9 $$; }}\n'
+                f'exec "{real}" "$@"')  # fmt: skip
+    assert cut(source, tmp_path / "b.mp4", start=0, end=None, clips=CLIPS).frames == 5
+    assert (tmp_path / "again").exists()
+
+
+def test_ffmpegs_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_counter(tmp_path / "a.mp4", 5)
+    fake_ffmpeg(tmp_path, monkeypatch, f"sleep 0.3; ulimit -v > {tmp_path}/limit; exit 1")
+    assert failure(source, tmp_path / "b.mp4").status == "corrupt"
+    assert int((tmp_path / "limit").read_text()) * 1024 == MEMORY
 
 
 def test_a_full_disk_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
