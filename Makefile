@@ -63,6 +63,7 @@ format: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.titles
+	$(BIN)/python -m benchmarks.clips
 
 clean:
 	rm -rf results/demo data/demo logs .snakemake
