@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice, pairwise
 from typing import TypeVar
 
@@ -23,9 +24,20 @@ def micro_batches(items: Sequence[int], size: int) -> list[list[int]]:
     return [list(items[low:high]) for low, high in pairwise(edges)]
 
 
-def rank_steps(batches: Sequence[Sequence[int]], world: World, *, size: int) -> list[list[list[int]]]:
-    """This rank's micro-batches of each global batch: step -> micro-batch -> instances."""
-    return [micro_batches(share(batch, world), size) for batch in batches]
+def rank_steps(
+    batches: Sequence[Sequence[int]], world: World, *, size: int, lockstep: bool = False
+) -> list[list[list[int]]]:
+    """This rank's micro-batches of each global batch: step -> micro-batch -> instances.
+
+    With `lockstep` every rank has as many as any other rank in each step; those that are too many are empty.
+    """
+    steps = [micro_batches(share(batch, world), size) for batch in batches]
+    if lockstep:
+        for batch, micros in zip(batches, steps, strict=True):
+            ranks = (replace(world, rank=rank) for rank in range(world.size))
+            most = max(len(micro_batches(share(batch, rank), size)) for rank in ranks)
+            micros += [[] for _ in range(most - len(micros))]
+    return steps
 
 
 def grouped(items: Iterator[M], counts: Sequence[int]) -> Iterator[Iterator[M]]:

@@ -12,6 +12,8 @@ import json
 import random
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,24 +41,39 @@ class Checkpoints:
         self.identity: dict[str, Any] = json.loads(json.dumps(identity or {}))
         self.digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
 
-    def save(self, step: int, state: dict[str, Any]) -> Path:
+    def save(self, step: int, state: dict[str, Any], *, parts: dict[str, str] | None = None) -> Path:
         """Write a checkpoint, then drop the oldest ones.
+
+        Args:
+            step: optimiser steps that were made.
+            state: what is equal on all ranks.
+            parts: name -> sha256 of what `save_part` wrote for this step; all of them, or the checkpoint is not whole.
 
         Raises:
             CpdError: it could not be written (a full disk); earlier checkpoints are untouched.
         """
         path = self._path(step)
-        try:
+        with _disk_errors(path):
             sha256, size = _write(path, state)
-            write_json(path.with_suffix(".json"), self._sidecar(step, sha256, size))
-        except (OSError, RuntimeError) as error:  # torch.save reports ENOSPC as RuntimeError
-            raise CpdError(
-                f"{path}: checkpoint not written: {error}",
-                hint="free some space and run again: it goes on from the checkpoint before",
-                exit_code=EX_TEMPFAIL,
-            ) from error
+            sidecar = {**self._sidecar(step, sha256, size), **({"parts": parts} if parts else {})}
+            write_json(path.with_suffix(".json"), sidecar)
         self._rotate(step)
         return path
+
+    def save_part(self, step: int, rank: int, state: dict[str, Any]) -> dict[str, str]:
+        """Write what one rank alone holds; it counts once `save` has named it. Returns {name: sha256}.
+
+        Raises:
+            CpdError: it could not be written; earlier checkpoints are untouched.
+        """
+        path = self._part(step, rank)
+        with _disk_errors(path):
+            return {path.name: _write(path, state)[0]}
+
+    def load_part(self, step: int, rank: int, *, device: torch.device | str = "cpu") -> dict[str, Any]:
+        """What `save_part` wrote, of a step that `load` found whole."""
+        part: dict[str, Any] = torch.load(self._part(step, rank), map_location=device, weights_only=True)
+        return part
 
     def load(self, *, device: torch.device | str = "cpu") -> dict[str, Any] | None:
         """The newest state that is whole, or None when nothing was ever saved.
@@ -85,7 +102,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove everything of ours, and the folder when that empties it."""
-        for pattern in ("step-*.json", "step-*.pt", ".tmp.*"):
+        for pattern in ("step-*.json", "step-*.pt", "step-*.part", ".tmp.*"):
             for path in self.folder.glob(pattern):
                 path.unlink(missing_ok=True)
         if self.folder.exists() and not any(self.folder.iterdir()):
@@ -93,6 +110,9 @@ class Checkpoints:
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step}.pt"
+
+    def _part(self, step: int, rank: int) -> Path:
+        return self.folder / f"step-{step}.rank-{rank}.part"
 
     def _sidecar(self, step: int, sha256: str, size: int) -> dict[str, Any]:
         return {
@@ -108,8 +128,10 @@ class Checkpoints:
         try:
             sidecar = read_json(path.with_suffix(".json"))
             self._check_identity(path, sidecar)
-            if sha256_file(path) != sidecar["sha256"]:
-                raise ValueError("its sha256 is not the one that was written")
+            # Every rank looks at all parts, so that all take the same checkpoint without asking one another.
+            for name, sha256 in {path.name: sidecar["sha256"], **sidecar.get("parts", {})}.items():
+                if sha256_file(path.with_name(name)) != sha256:
+                    raise ValueError(f"the sha256 of {name} is not the one that was written")
             state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         except IdentityError:
             raise
@@ -136,12 +158,27 @@ class Checkpoints:
         for path in self.folder.glob("step-*.pt"):
             if not path.with_suffix(".json").exists():
                 path.unlink(missing_ok=True)
+        for path in self.folder.glob("step-*.part"):
+            if not path.with_name(f"{path.name.split('.')[0]}.json").exists():
+                path.unlink(missing_ok=True)
         for path in self.folder.glob(".tmp.*"):  # left by a killed writer: one run writes here at a time
             path.unlink(missing_ok=True)
 
 
 class IdentityError(CpdError):
     """Checkpoints of a run with other settings, data or world size."""
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch.save reports ENOSPC as RuntimeError
+        raise CpdError(
+            f"{path}: checkpoint not written: {error}",
+            hint="free some space and run again: it goes on from the checkpoint before",
+            exit_code=EX_TEMPFAIL,
+        ) from error
 
 
 def _write(path: Path, state: dict[str, Any]) -> tuple[str, int]:

@@ -34,6 +34,8 @@ class ClipEpochs:
         seed: of order and augmentation.
         workers: decoding processes of this rank.
         world: which rank this is.
+        lockstep: every rank gets as many micro-batches in a step as any, empty ones if need be (for objectives whose
+            ranks compute together).
     """
 
     table: SampleTable
@@ -44,6 +46,7 @@ class ClipEpochs:
     seed: int
     workers: int
     world: World
+    lockstep: bool = False
 
     def __post_init__(self) -> None:
         least = 2 * self.world.size
@@ -61,7 +64,7 @@ class ClipEpochs:
 
     def __call__(self, epoch: int, first: int) -> Iterator[Iterator[ClipBatch]]:
         """This rank's micro-batches of each step from `first` on; the order is a permutation by (seed, epoch)."""
-        steps = rank_steps(self._order(epoch)[first:], self.world, size=self.per_rank)
+        steps = rank_steps(self._order(epoch)[first:], self.world, size=self.per_rank, lockstep=self.lockstep)
         batches = [[self.instances[i] for i in micro] for micros in steps for micro in micros]
         clips = clip_loader(
             self.table,

@@ -131,6 +131,14 @@ def sum_values(values: Sequence[float], world: World) -> list[float]:
     return [float(value) for value in total.tolist()]
 
 
+def sum_tensor(x: torch.Tensor, world: World) -> torch.Tensor:
+    """The sum over ranks of a tensor of one shape, without gradient."""
+    total = x.detach().clone(memory_format=torch.contiguous_format)
+    if world.size > 1:
+        dist.all_reduce(total)
+    return total
+
+
 def sum_gradients(parameters: Sequence[torch.nn.Parameter], world: World) -> None:
     """Sum `.grad` over the ranks, in place; a rank without a gradient that another has counts as zero."""
     if world.size == 1:

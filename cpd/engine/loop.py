@@ -13,16 +13,16 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from tqdm import tqdm
 
 from cpd.engine import distributed, optim
 from cpd.engine.checkpoint import rng_state, set_rng_state
 from cpd.engine.progress import Progress
+from cpd.engine.report import Report
 from cpd.engine.signals import Requeue
 from cpd.engine.task import Agreed, M, Plan, Score, Stateful, StepResult, Task, Tools
 from cpd.errors import CpdError
@@ -46,10 +46,10 @@ def fit(task: Task[M], plan: Plan, tools: Tools) -> Progress:
     run = _Run(task, plan, tools)
     run.resume()
     total = task.samples * sum(stage.epochs for stage in plan.stages)
-    hidden = None if tools.world.first else True
-    with tqdm(total=total, initial=run.progress.clips, unit="clip", disable=hidden, dynamic_ncols=True) as bar:
+    report = Report(plan, tools, total=total, done=run.progress.clips)
+    with closing(report):
         while run.progress.stage < len(plan.stages):
-            run.epoch(bar)
+            run.epoch(report)
     return run.progress
 
 
@@ -75,29 +75,38 @@ class _Run(Generic[M]):
             return
         for name, part in self._stateful().items():
             part.load_state_dict(state["parts"][name])
+        self._load_own(state["progress"]["step"])
         self.progress = Progress(**state["progress"])
         tools.log.cut(state["log_length"])
         self._enter_stage()
         set_rng_state(state["rng"][tools.world.rank])
 
-    def epoch(self, bar: tqdm[Any]) -> None:
+    def _load_own(self, step: int) -> None:
+        """What this rank alone keeps."""
+        if not self.task.rank_state:
+            return
+        own = self.tools.checkpoints.load_part(step, self.tools.world.rank, device=self.tools.world.device)
+        for name, part in self.task.rank_state.items():
+            part.load_state_dict(own[name])
+
+    def epoch(self, report: Report) -> None:
         """The rest of this epoch, its validation and its checkpoint."""
         self._enter_stage()
         steps = self.task.epoch(self.progress.epoch, self.progress.batch)
         while (micros := fetch(steps)) is not None:
-            self._step(micros, bar)
+            self._step(micros, report)
         if self.progress.batch != self.plan.steps:
             raise CpdError(f"epoch {self.progress.epoch}: {self.progress.batch} steps, not {self.plan.steps}")
-        self._finish_epoch()
+        self._finish_epoch(report)
 
     def _enter_stage(self) -> None:
         if self.progress.stage != self.entered and self.progress.stage < len(self.plan.stages):
             self.task.on_stage(self.progress.stage)
             self.entered = self.progress.stage
 
-    def _step(self, micros: Iterator[M], bar: tqdm[Any]) -> None:
+    def _step(self, micros: Iterator[M], report: Report) -> None:
         started = time.monotonic()
-        lr = self._set_lrs()
+        lrs = self._set_lrs()
         self.tools.optimizer.zero_grad(set_to_none=True)
         results, data_seconds = self._accumulate(micros)
         agreed = self._agree(results)
@@ -109,8 +118,9 @@ class _Run(Generic[M]):
             self.task.on_step(results)
         self._advance(agreed)
         seconds = time.monotonic() - started
-        row = {"lr": lr, "grad_norm": norm, "data_seconds": data_seconds, "seconds": seconds}
-        self._report(row, results, agreed, bar)
+        lr = next(iter(lrs.values()))
+        row = {"lr": lr, "lrs": lrs, "grad_norm": norm, "data_seconds": data_seconds, "seconds": seconds}
+        report.step(self.progress, row, results, agreed)
         self._save_or_stop(agreed)
 
     def _accumulate(self, micros: Iterator[M]) -> tuple[list[StepResult], float]:
@@ -206,25 +216,6 @@ class _Run(Generic[M]):
         progress.seconds += now - self.clock
         self.clock = now
 
-    def _report(self, row: dict[str, float], results: Sequence[StepResult], agreed: Agreed, bar: tqdm[Any]) -> None:
-        bar.update(agreed.count)
-        loss = agreed.loss_sum / agreed.count if agreed.count else math.nan
-        bar.set_postfix(lr=f"{row['lr']:.2g}", loss=f"{loss:.4f}", data=f"{row['data_seconds']:.2f}s", refresh=False)
-        if self.progress.step % self.plan.log_every:
-            return
-        rate = agreed.count / max(row["seconds"], 1e-9)
-        where = {"step": self.progress.step, "epoch": self.progress.epoch, "stage": self.progress.stage}
-        parts = self._parts(results)
-        self.tools.log.append({"event": "step", **where, **row, **parts, "loss": loss, "clips_per_second": rate})
-
-    def _parts(self, results: Sequence[StepResult]) -> dict[str, float]:
-        """Parts of the loss, averaged over the global batch."""
-        local = [(result.count, {k: float(v) for k, v in result.parts.items()}) for result in results if result.count]
-        gathered = [pair for rank in distributed.gather_objects(local, self.tools.world) for pair in rank]
-        total = sum(count for count, _ in gathered)
-        names = sorted({name for _, parts in gathered for name in parts})
-        return {name: sum(count * parts[name] for count, parts in gathered) / total for name in names}
-
     def _save_or_stop(self, agreed: Agreed) -> None:
         if agreed.stop:
             self._save()
@@ -232,7 +223,7 @@ class _Run(Generic[M]):
         if agreed.save and self.progress.batch < self.plan.steps:  # the end of the epoch saves anyway
             self._save()
 
-    def _finish_epoch(self) -> None:
+    def _finish_epoch(self, report: Report) -> None:
         progress, stage = self.progress, self.plan.stages[self.progress.stage]
         epoch, loss = progress.epoch, progress.loss_sum / max(1, progress.loss_count)
         row: dict[str, Any] = {"epoch": epoch, "stage": progress.stage, "step": progress.step, "loss": loss}
@@ -246,7 +237,7 @@ class _Run(Generic[M]):
             progress.next_stage()
         self._advance_clock()
         progress.history.append(row)
-        self.tools.log.append({"event": "epoch", **row, "seconds": progress.seconds, "clips": progress.clips})
+        report.epoch(row, seconds=progress.seconds, clips=progress.clips)
         self._save()
 
     def _advance_clock(self) -> None:
@@ -259,27 +250,31 @@ class _Run(Generic[M]):
         with undisturbed():
             return validate()
 
-    def _set_lrs(self) -> float:
+    def _set_lrs(self) -> dict[str, float]:
         stage = self.plan.stages[self.progress.stage]
         step = self.progress.stage_epoch * self.plan.steps + self.progress.batch
         factor = self.plan.schedule.factor(step, stage, steps_per_epoch=self.plan.steps)
         for group in self.tools.optimizer.param_groups:
             group["lr"] = stage.lrs[group["name"]] * factor
-        return float(self.tools.optimizer.param_groups[0]["lr"])
+        return {group["name"]: float(group["lr"]) for group in self.tools.optimizer.param_groups}
 
     def _stateful(self) -> dict[str, Stateful]:
         own: dict[str, Stateful] = {"optimizer": self.tools.optimizer, "scaler": self.tools.precision.scaler}
         return {"module": self.task.module, **own, **self.task.state}
 
     def _save(self) -> None:
-        """All ranks contribute their random state; rank 0 writes."""
-        tools = self.tools
+        """All ranks contribute their random state, and write what they alone hold; rank 0 writes the rest."""
+        tools, step = self.tools, self.progress.step
         distributed.broadcast_module(self.task.module, tools.world, buffers_only=True)
         rng = distributed.gather_objects(rng_state(), tools.world)
+        own = {name: part.state_dict() for name, part in self.task.rank_state.items()}
+        written = tools.checkpoints.save_part(step, tools.world.rank, own) if own else {}
+        files = distributed.gather_objects(written, tools.world) if own else []
         if tools.world.first:
+            names = {name: sha256 for part in files for name, sha256 in part.items()}
             parts = {name: part.state_dict() for name, part in self._stateful().items()}
             state = {"progress": self.progress.state(), "parts": parts, "rng": rng, "log_length": tools.log.length()}
-            tools.checkpoints.save(self.progress.step, state)
+            tools.checkpoints.save(step, state, parts=names)
         self.saved_at = time.monotonic()
 
 

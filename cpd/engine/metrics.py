@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from cpd.engine.trackers import Tracker, numbers_of
 
 
 class MetricsLog:
@@ -15,11 +18,13 @@ class MetricsLog:
     Args:
         path: the file; made when absent.
         writes: false on ranks other than 0, which write nothing.
+        trackers: get the numbers of each row, too.
     """
 
-    def __init__(self, path: str | Path, *, writes: bool = True) -> None:
+    def __init__(self, path: str | Path, *, writes: bool = True, trackers: Sequence[Tracker] = ()) -> None:
         self.path = Path(path)
         self.writes = writes
+        self.trackers = trackers
 
     def append(self, row: dict[str, Any]) -> None:
         """Add one row; numbers that JSON lacks become their names ("nan", "inf")."""
@@ -28,6 +33,17 @@ class MetricsLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(_plain(row), sort_keys=True, allow_nan=False) + "\n")
+        if self.trackers:
+            numbers = numbers_of(
+                {key: value for key, value in row.items() if key not in ("event", "step")}, prefix=str(row["event"])
+            )
+            for tracker in self.trackers:
+                tracker.write(numbers, step=row["step"])
+
+    def close(self) -> None:
+        """Let the trackers write what they hold."""
+        for tracker in self.trackers:
+            tracker.close()
 
     def length(self) -> int:
         """Bytes that are safely on the disk now; a checkpoint remembers them."""

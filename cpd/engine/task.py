@@ -66,6 +66,7 @@ class Task(Generic[M]):
         on_stage: on entering a stage, and on resuming in it: freeze, unfreeze, set modes.
         validate: called by all ranks after an epoch; None: there is no validation.
         samples: size of the training set, for the share of failures that is tolerated.
+        rank_state: objects of which each rank keeps its own state (a part of the banks); the same names on all ranks.
     """
 
     module: torch.nn.Module
@@ -76,6 +77,7 @@ class Task(Generic[M]):
     on_stage: Callable[[int], None]
     validate: Callable[[], Score] | None
     samples: int
+    rank_state: Mapping[str, Stateful] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

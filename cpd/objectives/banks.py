@@ -63,6 +63,10 @@ class Banks:
         self.video.load_state_dict(state["video"])
         self.text.load_state_dict(state["text"])
 
+    def rank_state(self) -> dict[str, Banks]:
+        """By name, what each rank keeps of its own in a checkpoint: these banks when they are shared."""
+        return {} if self.shard is None else {"banks": self}
+
     def common_state(self) -> dict[str, Any]:
         """What a checkpoint's common file keeps: the rows, or nothing when each rank keeps its own."""
         return self.state_dict() if self.shard is None else {}

@@ -54,6 +54,10 @@ class CrossPairNce:
             self.log_z = (_ema_log(self.log_z[0], new[0]), _ema_log(self.log_z[1], new[1]))
         self.banks.update(v_GD, t_GD, index_G)
 
+    def rank_state(self) -> dict[str, Banks]:
+        """The banks, where they are shared."""
+        return self.banks.rank_state()
+
     def state_dict(self) -> dict[str, Any]:
         """Banks, noise counters and log_z (video to text, text to video; empty before the first update)."""
         log_z = [] if self.log_z is None else list(self.log_z)

@@ -42,6 +42,9 @@ class PairObjective(Protocol):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint; CpdError when it is of another objective or size."""
 
+    def rank_state(self) -> dict[str, Banks]:
+        """By name, what each rank keeps of its own besides: shared banks."""
+
 
 def build(
     objective: Objective,
@@ -101,6 +104,10 @@ class CrossPairExact:
         """Move the banks' rows."""
         self.banks.update(v_GD, t_GD, index_G)
 
+    def rank_state(self) -> dict[str, Banks]:
+        """The banks, where they are shared."""
+        return self.banks.rank_state()
+
     def state_dict(self) -> dict[str, Any]:
         """The banks."""
         return {"kind": "cross_pair exact", "banks": self.banks.common_state()}
@@ -136,6 +143,10 @@ class SelfInstance:
         """Move the banks' rows."""
         self.banks.update(v_GD, t_GD, index_G)
 
+    def rank_state(self) -> dict[str, Banks]:
+        """The banks, where they are shared."""
+        return self.banks.rank_state()
+
     def state_dict(self) -> dict[str, Any]:
         """The banks."""
         return {"kind": "self_instance", "banks": self.banks.common_state()}
@@ -153,6 +164,10 @@ class _Batchwise:
 
     def update(self, v_GD: Tensor, t_GD: Tensor, index_G: Tensor) -> None:
         """Nothing outlives a batch."""
+
+    def rank_state(self) -> dict[str, Banks]:
+        """There are no banks."""
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Only what kind it is."""

@@ -22,7 +22,7 @@ from cpd.models.two_tower import TwoTower
 from cpd.pretrain.run import Pretraining, build_model, prepare
 
 OUTPUTS = ("model.safetensors", "config.json", "metrics.json")
-MAY_CHANGE = ("workers", "checkpoint_minutes", "keep_checkpoints")  # between runs that resume one another
+MAY_CHANGE = ("workers", "checkpoint_minutes", "keep_checkpoints", "log")  # between runs that resume one another
 
 
 def pretrain(

@@ -6,6 +6,7 @@ Shapes: B micro-batch, G rows of all micro-batches and ranks, T frames, H, W, C=
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,16 +16,20 @@ from cpd.config import Config, Experiment, FeatureViews
 from cpd.engine import distributed, optim
 from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.clips import ClipEpochs, usable
+from cpd.engine.deterministic import deterministic
 from cpd.engine.distributed import World
+from cpd.engine.ema import Ema
 from cpd.engine.loop import fit
 from cpd.engine.metrics import MetricsLog
 from cpd.engine.progress import Progress
-from cpd.engine.task import Plan, StepResult, Task, Tools
+from cpd.engine.task import Plan, Score, StepResult, Task, Tools
+from cpd.engine.trackers import open_trackers
 from cpd.errors import CpdError
 from cpd.models.two_tower import TwoTower
 from cpd.objectives import pair
 from cpd.objectives.pair import PairObjective
-from cpd.pretrain.titles import Titles, shuffled, titles_of
+from cpd.objectives.ranks import Ranks
+from cpd.pretrain.titles import Titles, equal_groups, shuffled, titles_of
 from cpd.pretrain.validation import HeldOut
 from cpd.shards.loader import ClipBatch, worker_count
 from cpd.shards.read import SampleTable
@@ -46,6 +51,7 @@ class Pretraining:
         titles: text features of their instances.
         held_out: the validation.
         precision: of the forward pass.
+        ema: average of the weights, which is what is validated and kept; None: the weights themselves.
     """
 
     exp: Experiment
@@ -56,30 +62,47 @@ class Pretraining:
     titles: Titles
     held_out: HeldOut
     precision: optim.Precision
+    ema: Ema | None = None
 
     def train(self, folder: Path, checkpoints: Checkpoints, *, stop: Callable[[], str]) -> Progress:
-        """Train through all stages."""
+        """Train through all stages; the model then has the weights that are kept."""
         train = self.exp.train
+        trackers = open_trackers(train.log, folder) if self.world.first else []
         groups = {"rest": self._rest(), "text": self.model.text.parameters()}
         tools = Tools(
             optimizer=optim.build("sgd", groups, weight_decay=train.weight_decay, momentum=train.momentum),
             precision=self.precision,
             world=self.world,
             checkpoints=checkpoints,
-            log=MetricsLog(folder / "metrics.jsonl", writes=self.world.first),
+            log=MetricsLog(folder / "metrics.jsonl", writes=self.world.first, trackers=trackers),
             stop=stop,
         )
         task = Task(
             module=self.model,
-            state={"objective": self.objective},
+            state={"objective": self.objective, **({"ema": self.ema} if self.ema else {})},
             epoch=self.clips,
             step=self.step,
             on_step=self.update,
             on_stage=self.enter_stage,
-            validate=self.held_out,
+            validate=self.validate,
             samples=len(self.clips.instances),
+            rank_state=self.objective.rank_state(),
         )
-        return fit(task, self.plan(), tools)
+        with deterministic(train.deterministic):
+            progress = fit(task, self.plan(), tools)
+        if self.ema is not None:
+            self.ema.copy_in()
+        return progress
+
+    @property
+    def shares_banks(self) -> bool:
+        """Whether ranks compute the loss together, each with its part of the banks."""
+        return self.clips.lockstep
+
+    def validate(self) -> Score:
+        """Held-out retrieval, with the averaged weights if there are such."""
+        with self.ema.swapped() if self.ema is not None else nullcontext():
+            return self.held_out()
 
     def plan(self) -> Plan:
         """The curriculum as the loop sees it."""
@@ -96,7 +119,7 @@ class Pretraining:
             ),
             steps=steps,
             batch=train.batch,
-            schedule=optim.Schedule(kind=train.schedule),
+            schedule=optim.Schedule(kind=train.schedule, milestones=train.milestones),
             clip_grad=train.clip_grad,
             checkpoint_seconds=60 * train.checkpoint_minutes,
             validate_every=train.validate_every,
@@ -107,6 +130,8 @@ class Pretraining:
         """Loss of a micro-batch; its features go to the banks after the optimiser step."""
         count, failed = usable(batch)
         if not count:
+            if self.shares_banks:
+                self.objective(*self._no_rows())  # the other ranks' anchors want this rank's rows
             return StepResult(parts={}, count=0, keys=[], failed=failed)
         device = self.world.device
         index_B = batch.index_B.to(device)
@@ -125,6 +150,8 @@ class Pretraining:
             distributed.gather_rows(torch.cat([row[i] for row in rows]), self.world) for i in range(3)
         )
         self.objective.update(v_GD, t_GD, index_G)
+        if self.ema is not None:
+            self.ema.update()
 
     def enter_stage(self, stage: int) -> None:
         """Freeze the language model and compute its features, or release it."""
@@ -140,7 +167,7 @@ class Pretraining:
     def _rest(self) -> list[torch.nn.Parameter]:
         return [p for name, p in self.model.named_parameters() if not name.startswith("text.")]
 
-    def _no_rows(self) -> tuple[torch.Tensor, ...]:
+    def _no_rows(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         empty = torch.zeros(0, self.exp.heads.dim, device=self.world.device)
         return empty, empty, torch.zeros(0, dtype=torch.int64, device=self.world.device)
 
@@ -158,12 +185,21 @@ def prepare(config: Config, exp: Experiment, *, seed: int, world: World) -> Pret
     titles = shuffled(titles, seed=seed) if exp.shuffle_titles else titles
     precision = optim.Precision(exp.train.precision, world.device)
     workers = worker_count(exp.train.workers, shards=table.n_shards, world=world.size)
-    device = world.device
+    shared = exp.objective.shard_banks and world.size > 1
+    objective = pair.build(
+        exp.objective,
+        n=len(table),
+        dim=exp.heads.dim,
+        seed=seed,
+        device=world.device,
+        group_N=equal_groups(titles),
+        ranks=_ranks(world) if shared else None,
+    )
     return Pretraining(
         exp=exp,
         world=world,
         model=model,
-        objective=pair.build(exp.objective, n=len(table), dim=exp.heads.dim, seed=seed, device=device),
+        objective=objective,
         clips=ClipEpochs(
             table=table,
             instances=range(len(table)),
@@ -173,10 +209,22 @@ def prepare(config: Config, exp: Experiment, *, seed: int, world: World) -> Pret
             seed=seed,
             workers=workers,
             world=world,
+            lockstep=shared,
         ),
         titles=Titles(titles, model, world),
         held_out=_held_out(results, exp, model, precision, workers, world),
         precision=precision,
+        ema=None if exp.train.ema is None else Ema(model, decay=exp.train.ema),
+    )
+
+
+def _ranks(world: World) -> Ranks:
+    """The ranks as the objectives see them."""
+    return Ranks(
+        rank=world.rank,
+        size=world.size,
+        gather=lambda x_B: distributed.gather_rows(x_B, world),
+        add=lambda x: distributed.sum_tensor(x, world),
     )
 
 

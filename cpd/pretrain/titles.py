@@ -42,6 +42,12 @@ def shuffled(titles: Sequence[str], *, seed: int) -> list[str]:
     return permuted
 
 
+def equal_groups(titles: Sequence[str]) -> torch.Tensor:
+    """One number (N,) for each title, the same for equal ones: pairs with one title are no negatives of each other."""
+    place = {title: number for number, title in enumerate(sorted(set(titles)))}
+    return torch.tensor([place[title] for title in titles], dtype=torch.int64)
+
+
 class Titles:
     """Titles as text features: computed once while the language model is frozen, live while it is trained."""
 

@@ -16,6 +16,7 @@ OBJECTIVES = {
     "nce-ema": Objective(name="cross_pair", estimator="nce", noise=12, log_z="ema"),
     "self_instance": Objective(name="self_instance"),
     "ranking": Objective(name="ranking"),
+    "info_nce": Objective(name="info_nce"),
 }
 
 
