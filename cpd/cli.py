@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import keyword
 import os
 import sys
 from pathlib import Path
@@ -24,6 +25,8 @@ VERBS = {
     "index": "gather the shards of a source into its index",
     "status": "what became of every id",
     "pretrain": "train a video and a text tower on pairs",
+    "import": "take over a published checkpoint as a run",
+    "export": "a run as a folder to pass on, with a model card",
     "features": "extract frozen features of a dataset",
     "knn": "nearest-neighbour classification on frozen features",
     "linear": "linear probe on frozen features",
@@ -49,7 +52,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(verb: str, argv: list[str]) -> int:
-    module = importlib.import_module(f"cpd.commands.{verb.replace('-', '_')}")
+    name = verb.replace("-", "_")
+    module = importlib.import_module(f"cpd.commands.{name}{'_' * keyword.iskeyword(name)}")
     parser = argparse.ArgumentParser(
         prog=f"cpd {verb}",
         description=VERBS[verb],

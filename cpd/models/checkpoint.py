@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,9 +16,9 @@ from cpd.config import Encoder, Experiment
 from cpd.errors import CpdError
 from cpd.fileio import atomic_path, read_json, sha256_file, write_json
 from cpd.models import resnet3d
+from cpd.models.embedder import Embedder as Embedder
 from cpd.models.resnet3d import SlowResNet
 from cpd.models.two_tower import TwoTower
-from cpd.video.transforms import to_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +36,7 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         experiment: all settings of the run.
         encoder: where its language model came from.
         encoder_from_run: the encoder's folder relative to the run folder, so that both may be moved together.
-        text_trained: whether model.safetensors holds the language model, too.
+        text_trained: whether model.safetensors holds the language model, too: it is not the encoder's any more.
         text_sha256: of the language model's tensors at saving.
         weights_sha256: of model.safetensors.
         feature_dim: F, the width of res5.
@@ -56,39 +55,11 @@ class RunConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     dim: int
 
 
-@dataclass(frozen=True)
-class Embedder:
-    """A trained model that only embeds: eval mode, no gradients, on `device`. Results are on the CPU, in fp32."""
-
-    model: TwoTower
-    exp: Experiment
-    device: torch.device
-
-    @torch.no_grad()
-    def embed_clips(self, clip_BTHWC: Tensor) -> tuple[Tensor, Tensor]:
-        """Embed clips as the loader gives them.
-
-        Args:
-            clip_BTHWC: uint8 RGB (B, T, H, W, 3), not normalised.
-
-        Returns:
-            emb_BD, unit rows; and res5_BF, the mean of res5 over time and space.
-        """
-        emb_BD, res5_BF = self.model.embed_video(to_model(clip_BTHWC.to(self.device)))
-        return emb_BD.float().cpu(), res5_BF.float().cpu()
-
-    @torch.no_grad()
-    def embed_sentences(self, sentences: list[str], *, batch: int = 256) -> Tensor:
-        """Unit rows (N, D) of N sentences, `batch` at a time."""
-        t_NE = self.model.text.encode(sentences, batch_size=batch)
-        return self.model.embed_text(t_NE.to(self.device)).float().cpu()
-
-
 def save_run(folder: str | Path, model: TwoTower, exp: Experiment, encoder: Encoder) -> None:
     """Write model.safetensors and config.json, each whole or not at all; config.json last.
 
-    The weights are those of the video tower and the heads; the language model's only if a stage trained it, since
-    otherwise they are the encoder's, whose path and digest config.json records.
+    The weights are those of the video tower and the heads; the language model's only if a stage trained it or it came
+    with `backbone.weights`, since otherwise they are the encoder's, whose path and digest config.json records.
 
     Args:
         folder: the run folder, made when absent.
@@ -96,17 +67,30 @@ def save_run(folder: str | Path, model: TwoTower, exp: Experiment, encoder: Enco
         exp: what was trained.
         encoder: the language model it began with.
     """
-    folder = Path(folder)
-    trained = any(stage.lr_text is not None for stage in exp.stages)
+    adopted = model.adopted is not None and model.adopted.has(LANGUAGE_MODEL)
+    write_run(
+        Path(folder),
+        model,
+        exp,
+        encoder,
+        encoder_from_run=os.path.relpath(encoder.path, folder),
+        with_text=adopted or any(stage.lr_text is not None for stage in exp.stages),
+    )
+
+
+def write_run(
+    folder: Path, model: TwoTower, exp: Experiment, encoder: Encoder, *, encoder_from_run: str, with_text: bool
+) -> None:
+    """`save_run`, told where the encoder is and whether the language model's weights stand in model.safetensors."""
     state = model.state_dict()
-    kept = {name: _plain(value) for name, value in state.items() if trained or not name.startswith(LANGUAGE_MODEL)}
+    kept = {name: _plain(value) for name, value in state.items() if with_text or not name.startswith(LANGUAGE_MODEL)}
     with atomic_path(folder / WEIGHTS) as beside:
         save_file(kept, beside, metadata={"format": "pt"})
     run = RunConfig(
         experiment=exp,
         encoder=encoder,
-        encoder_from_run=os.path.relpath(encoder.path, folder),
-        text_trained=trained,
+        encoder_from_run=encoder_from_run,
+        text_trained=with_text,
         text_sha256=_digest(state),
         weights_sha256=sha256_file(folder / WEIGHTS),
         feature_dim=model.video.feature_dim,
@@ -128,9 +112,9 @@ def load_embedder(path: str | Path, *, device: torch.device | str | None = None)
             encoder is gone or is not the one the run was trained with.
     """
     folder = Path(path)
-    run = _read_config(folder / CONFIG)
+    run = read_config(folder)
     weights = _read_weights(folder / WEIGHTS)
-    model = TwoTower(run.experiment, _find_encoder(run, folder))
+    model = TwoTower(run.experiment, _find_encoder(run, folder), begin=False)
     _fill(model, weights, run, folder / WEIGHTS)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     model.requires_grad_(False)
@@ -147,7 +131,7 @@ def load_video(path: str | Path) -> tuple[SlowResNet, Experiment]:
         CpdError: a file is missing or torn, or tensors of the video tower are missing, unknown or of another shape.
     """
     folder = Path(path)
-    run = _read_config(folder / CONFIG)
+    run = read_config(folder)
     weights = _read_weights(folder / WEIGHTS)
     video = resnet3d.build(run.experiment.backbone)
     own = {name: value for name, value in weights.items() if name.startswith(VIDEO)}
@@ -170,7 +154,13 @@ def _digest(state: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _read_config(path: Path) -> RunConfig:
+def read_config(folder: Path) -> RunConfig:
+    """What config.json of a run folder says.
+
+    Raises:
+        CpdError: it is missing, torn, or of another form.
+    """
+    path = folder / CONFIG
     try:
         return msgspec.convert(read_json(path), RunConfig)
     except msgspec.ValidationError as error:
@@ -188,11 +178,13 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _find_encoder(run: RunConfig, folder: Path) -> Encoder:
-    """The encoder where it was, or where it is if run and encoder were moved together, or its hub name."""
-    moved = folder / run.encoder_from_run
-    if not Path(run.encoder.path).exists() and moved.exists():
-        return msgspec.structs.replace(run.encoder, path=str(moved))
-    return run.encoder
+    """The encoder beside the run if both were moved together, or where it was, or its hub name; a digest checks it."""
+    found = {}
+    if (folder / run.encoder_from_run).exists():
+        found["path"] = str(folder / run.encoder_from_run)
+    if run.encoder.vectors is not None and (folder / run.encoder.vectors).exists():
+        found["vectors"] = str(folder / run.encoder.vectors)
+    return msgspec.structs.replace(run.encoder, **found)
 
 
 def _fill(model: TwoTower, weights: dict[str, Tensor], run: RunConfig, path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cpd.errors import CpdError
 from cpd.models import encoders, resnet3d
+from cpd.models.adopt import adopt
 from cpd.models.heads import TextHead, VideoHead
 
 if TYPE_CHECKING:
@@ -31,18 +32,25 @@ class TwoTower(nn.Module):
     Args:
         exp: backbone and head sizes are read from it.
         encoder: where the language model comes from.
+        begin: whether to begin with `backbone.weights`, where the experiment names them.
+
+    Attributes:
+        adopted: what was taken from `backbone.weights`; None without.
 
     Raises:
-        CpdError: the language model cannot be loaded, or a stage would train one that stays frozen.
+        CpdError: the language model or the weights cannot be loaded, or a stage would train a language model that
+            stays frozen.
     """
 
-    def __init__(self, exp: Experiment, encoder: Encoder) -> None:
+    def __init__(self, exp: Experiment, encoder: Encoder, *, begin: bool = True) -> None:
         super().__init__()
         self.video = resnet3d.build(exp.backbone)
         self.video_head = VideoHead(self.video.feature_dim, exp.heads.dim)
         self.text = encoders.build(encoder)
         self._require_trainable(exp, encoder)
         self.text_head = TextHead(self.text.dim, exp.heads.hidden, exp.heads.dim)
+        weights = exp.backbone.weights if begin else None
+        self.adopted = None if weights is None else adopt(self, weights)
         self.text_trains = False
         self.train_language_model(bool(exp.stages) and exp.stages[0].lr_text is not None)
 

@@ -55,3 +55,17 @@ def write_encoder(folder: Path, *, seed: int = 0) -> Encoder:
 def experiment(*, lr_text: float | None = None, **over: object) -> Experiment:
     small = {"backbone": Backbone(depth=10, width=4), "heads": Heads(dim=8, hidden=10)}
     return Experiment(stages=(Stage(epochs=1, lr=0.1, lr_text=lr_text),), **(small | over))
+
+
+def distilbert(folder: Path) -> Encoder:
+    """An untrained DistilBERT and its tokenizer, in transformers' format."""
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import DistilBertConfig, DistilBertModel, DistilBertTokenizerFast
+
+    folder.mkdir(parents=True)
+    words = BertWordPieceTokenizer()
+    words.train_from_iterator(["a red ball rolls", "two dogs"], vocab_size=60, show_progress=False)
+    DistilBertTokenizerFast(tokenizer_object=words._tokenizer).save_pretrained(folder)
+    config = DistilBertConfig(vocab_size=60, dim=16, hidden_dim=16, n_layers=1, n_heads=2)
+    DistilBertModel(config).save_pretrained(folder)
+    return Encoder(path=str(folder), max_tokens=16)

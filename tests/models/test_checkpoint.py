@@ -4,10 +4,9 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_towers import experiment, write_encoder
+from small_towers import distilbert, experiment, write_encoder
 
 import cpd
-from cpd.config import Encoder
 from cpd.errors import CpdError
 from cpd.fileio import sha256_file
 from cpd.models import checkpoint
@@ -211,17 +210,3 @@ def test_a_transformers_encoder_goes_the_whole_way(tmp_path):
     with torch.no_grad():
         expected = model.embed_text(model.text(**model.text.tokenize(TITLES)))
     torch.testing.assert_close(load_embedder(tmp_path / "run").embed_sentences(TITLES), expected)
-
-
-def distilbert(folder):
-    """An untrained DistilBERT and its tokenizer, in transformers' format."""
-    from tokenizers import BertWordPieceTokenizer
-    from transformers import DistilBertConfig, DistilBertModel, DistilBertTokenizerFast
-
-    folder.mkdir(parents=True)
-    words = BertWordPieceTokenizer()
-    words.train_from_iterator(TITLES, vocab_size=60, show_progress=False)
-    DistilBertTokenizerFast(tokenizer_object=words._tokenizer).save_pretrained(folder)
-    config = DistilBertConfig(vocab_size=60, dim=16, hidden_dim=16, n_layers=1, n_heads=2)
-    DistilBertModel(config).save_pretrained(folder)
-    return Encoder(path=str(folder), max_tokens=16)
