@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from small_towers import experiment
+
+import cpd
+from cpd.config import Clips, Encoder, FeatureViews, Views
+from cpd.models.checkpoint import save_run
+from cpd.models.embedder import Embedder
+from cpd.models.two_tower import TwoTower
+from cpd.video import sample, transforms
+from cpd.video.decode import decode_frames
+from cpd.video.probe import VideoError
+
+
+@pytest.fixture
+def embedder(tmp_path: Path, encoder: Encoder) -> Embedder:
+    torch.manual_seed(0)
+    exp = experiment(views=Views(frames=2, stride=3, size=28))
+    save_run(tmp_path / "run", TwoTower(exp, encoder), exp, encoder)
+    return cpd.load(tmp_path / "run")
+
+
+def write_video(path: Path, *, frames: int = 24, width: int = 64, height: int = 48) -> Path:
+    rng = np.random.default_rng(0)
+    ground = rng.integers(0, 200, (height, width, 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=12, options={"crf": "20", "preset": "ultrafast", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for t in range(frames):
+            image = np.roll(ground, 2 * t, axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("crops", [1, 3])
+def test_a_file_is_the_mean_over_its_test_views(tmp_path: Path, embedder: Embedder, crops: int) -> None:
+    video = write_video(tmp_path / "v.mp4")
+    views = FeatureViews(clips=4, crops=crops, frames=2, stride=3, size=32)
+    emb_D, res5_F = embedder.embed_file(video, views=views, clips=Clips(short_side=48))
+    assert (emb_D.shape, res5_F.shape) == ((8,), (32,))
+    assert emb_D.norm() == pytest.approx(1)
+    # The stored clip is encoded anew: what is seen differs a little from the file's own frames.
+    own = video.read_bytes()
+    parts = []
+    for indices in sample.test_indices(24, 4, 2, 3):
+        frames = decode_frames(own, indices)
+        crop = transforms.three_crops(frames, 32) if crops == 3 else transforms.centre_clip(frames, 32)[None]
+        parts.append(torch.from_numpy(np.ascontiguousarray(crop)))
+    embs, res5s = embedder.embed_clips(torch.cat(parts))
+    assert torch.cosine_similarity(emb_D, embs.mean(0), dim=0) > 0.99
+    torch.testing.assert_close(res5_F, res5s.mean(0), rtol=0.1, atol=0.05)
+
+
+def test_by_default_ten_views_at_eight_sevenths_of_the_training_size(tmp_path: Path, embedder: Embedder) -> None:
+    views = embedder.test_views()
+    assert (views.clips, views.crops, views.frames, views.stride, views.size) == (10, 1, 2, 3, 32)
+    assert Embedder(embedder.model, experiment(), embedder.device).test_views().size == 128
+    video = write_video(tmp_path / "v.mp4")
+    first, again = embedder.embed_file(video), embedder.embed_file(str(video), start=0.0, end=2.0)
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    part = embedder.embed_file(video, start=1.0)
+    assert not torch.allclose(first[1], part[1])
+
+
+def test_a_bad_file_is_named_by_its_status(tmp_path: Path, embedder: Embedder) -> None:
+    (tmp_path / "text.mp4").write_text("hello")
+    whole = write_video(tmp_path / "v.mp4").read_bytes()
+    (tmp_path / "torn.mp4").write_bytes(whole[: len(whole) // 2])
+    for name, status in (("nowhere.mp4", "gone"), ("text.mp4", "not_video"), ("torn.mp4", "corrupt")):
+        with pytest.raises(VideoError) as caught:
+            embedder.embed_file(tmp_path / name)
+        assert caught.value.status == status
