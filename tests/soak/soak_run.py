@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,31 +26,25 @@ from urllib.request import urlopen
 
 import yaml
 
-from cpd.fileio import read_jsonl, sha256_file, write_json
+from cpd.fileio import read_json, read_jsonl, sha256_file, write_json
 from cpd.sources.demo import site
 
 ROOT = Path(__file__).parent.parent.parent
 PARTS = ("Snakefile", "config.yaml", "config.demo.yaml", "workflow", "profiles", "envs", "cpd")
 TRAIN, VAL, CHUNK = 60, 20, 10
+PACE = 0.2  # seconds of a request
 INDEX = "results/demo/sources/kinetics/shards/index.json"
 # A kind of victim, how often it is drawn, and the longest life it is left once it is seen.
-KINDS = {"crawl": (0.5, 2.0), "shard": (0.25, 0.8), "snakemake": (0.25, 4.0)}
+KINDS = {"crawl": (0.5, 3.0), "shard": (0.25, 0.8), "snakemake": (0.25, 4.0)}
 
 
 def overlay(port: int) -> dict:
     """The demo with few ids in small chunks, titles as they are, and pages at a site that outlives every crawl."""
+    source = {"pairs": {"train": TRAIN, "val": VAL}, "url": f"http://127.0.0.1:{port}/watch/{{id}}", "site": None}
     return {
         "demo": {"train": TRAIN, "val": VAL, "ucf_per_class": 4, "hmdb_per_class": 4},
-        "sources": {
-            "kinetics": {
-                "pairs": {"train": TRAIN, "val": VAL},
-                "url": f"http://127.0.0.1:{port}/watch/{{id}}",
-                "site": None,
-                "chunk_size": CHUNK,
-                "text": False,
-            }
-        },
-        "crawl": {"sleep": 0.3, "allow_private": True, "min_free_bytes": 0},
+        "sources": {"kinetics": {**source, "chunk_size": CHUNK, "text": False}},
+        "crawl": {"sleep": 0.0, "allow_private": True, "min_free_bytes": 0},
     }
 
 
@@ -76,10 +71,9 @@ def snakemake(folder: Path, *options: str) -> subprocess.Popen[bytes]:
         )
 
 
-def quiet(folder: Path) -> None:
+def quiet(folder: Path, target: str) -> None:
     """Run to the end with nothing in the way."""
-    process = snakemake(folder, INDEX)
-    if process.wait(600):
+    if snakemake(folder, target).wait(600):
         raise RuntimeError((folder / "snakemake.log").read_text()[-3000:])
 
 
@@ -193,11 +187,26 @@ def _processes() -> Iterator[tuple[int, int, list[str]]]:
             yield int(folder.name), int(state[3]), arguments
 
 
+class SlowSite(site.Site):
+    """The demo's site at a network's pace, so that most kills find something in flight."""
+
+    def count(self, path: str) -> None:
+        super().count(path)
+        time.sleep(0 if path == "/hits" else PACE)
+
+
 @contextmanager
 def counted_site(folder: Path) -> Iterator[int]:
-    """The demo's site, for as long as the context lasts."""
-    with site.serve(folder) as port:
-        yield port
+    """The site, for as long as the context lasts; yields its port."""
+    server = SlowSite((site.HOST, 0), pages=read_json(folder / "pages.json"), media=folder / "media")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def hits(port: int) -> Counter[str]:
@@ -248,6 +257,7 @@ def compare(calm: Path, shot: Path, soak: Soak, *, asked_calm: Counter[str], ask
         "never_asked_for": sorted(set(asked_calm) - set(asked_shot)),
         "shards": sum(name.endswith(".tar") for name in digests(calm)),
         "files_that_differ_from_quiet": sorted(other),
+        "leftovers_in_results": len(list((shot / "results").rglob(".tmp*"))),
         "leftovers_in_media": len(list((store / "media").rglob(".tmp*"))),
     }
 
@@ -256,17 +266,14 @@ def run(folder: Path, *, kills: int, seed: int, limit: float = 1500.0) -> dict:
     """The whole of it, below `folder`; returns the numbers of `compare` and the seconds it took."""
     began = time.monotonic()
     calm, shot = clone(folder / "calm", port=1), folder / "shot"
-    built = snakemake(calm, "data/demo/corpus.json")
-    if built.wait(600):
-        raise RuntimeError((calm / "snakemake.log").read_text()[-3000:])
+    quiet(calm, "data/demo/corpus.json")
     with counted_site(calm / "data/demo/site") as port:
         (calm / "soak.yaml").write_text(yaml.safe_dump(overlay(port)))
-        quiet(calm)
+        quiet(calm, INDEX)
         asked_calm = hits(port)
     with counted_site(calm / "data/demo/site") as port:
         clone(shot, port=port, source=calm)  # the very same code, whatever is edited meanwhile
-        lists = shutil.ignore_patterns("store")
-        shutil.copytree(calm / "data/demo", shot / "data/demo", ignore=lists)
+        shutil.copytree(calm / "data/demo", shot / "data/demo", ignore=shutil.ignore_patterns("store"))
         soak = Soak(shot, kills, random.Random(seed))
         soak.run(limit=limit)
         asked_shot = hits(port)
