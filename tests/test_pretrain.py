@@ -193,7 +193,7 @@ def test_shuffling_moves_every_title_and_keeps_them_all() -> None:
 
 def test_command_trains_and_dry_run_does_not(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--output", str(tmp_path / "run"), "--configfile", str(corpus / "config.yaml")]
-    assert main(["pretrain", "cpd", "--dry-run", *arguments]) == 0
+    assert main(["pretrain", "cpd", "--dry-run", "--gpus", "1", *arguments]) == 0
     told = capsys.readouterr().out
     assert "20 pairs, 8 held out" in told
     assert "3 steps an epoch of 8 clips" in told

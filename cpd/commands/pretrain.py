@@ -24,7 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", help="key of `experiments` in the config")
     parser.add_argument("--seed", type=int, default=0, help="of weights, banks, order and augmentation (default: 0)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="run folder (default: R/pretrain/RUN)")
-    parser.add_argument("--dry-run", action="store_true", help="print sizes and steps, and train nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print parameters, MACs, memory and time; train nothing")
+    parser.add_argument(
+        "--tflops", type=float, default=20.0, help="sustained by a GPU, for the dry run's time (default: 20)"
+    )
     add_gpus_argument(parser)
     add_config_argument(parser)
 
@@ -40,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
         from cpd import pretrain  # torch loads here: signals are watched by now
 
         if args.dry_run:
-            print(pretrain.describe(config, args.experiment, seed=args.seed))
+            from cpd.pretrain.estimate import describe
+
+            told = describe(config, args.experiment, seed=args.seed, folder=folder, tflops=args.tflops, gpus=args.gpus)
+            print(told)
             return 0
         metrics = pretrain.pretrain(config, args.experiment, seed=args.seed, folder=folder, stop=lambda: request.reason)
     print(f"{folder}: {metrics['epochs']} epochs, {metrics['steps']} steps, loss {metrics['loss']}")

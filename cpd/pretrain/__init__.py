@@ -18,7 +18,6 @@ from cpd.engine.distributed import World
 from cpd.engine.progress import Progress
 from cpd.fileio import read_json, write_json
 from cpd.models.checkpoint import save_run
-from cpd.models.two_tower import TwoTower
 from cpd.pretrain.run import Pretraining, build_model, prepare
 
 OUTPUTS = ("model.safetensors", "config.json", "metrics.json")
@@ -135,30 +134,3 @@ def _tally(progress: Progress, world: World) -> dict[str, Any]:
 
 def _summary(progress: Progress, run: Pretraining) -> dict[str, Any]:
     return {**_tally(progress, run.world), "instances": len(run.titles)}
-
-
-def describe(config: Config, name: str, *, seed: int) -> str:
-    """What training `name` would be: parameters, pairs, steps and bank memory, as lines of text."""
-    exp = experiment(config, name)
-    world = World()
-    if exp.objective.name == "none":
-        model = build_model(config, exp, seed=seed, world=world)
-        return f"{_parameters(model)}\nno training: the initial weights are saved"
-    run = prepare(config, exp, seed=seed, world=world)
-    epochs = sum(stage.epochs for stage in exp.stages)
-    n, steps = len(run.titles), run.clips.steps
-    bank_mb = 2 * 4 * n * exp.heads.dim / 1e6 if exp.objective.name != "ranking" else 0.0
-    lines = [
-        _parameters(run.model),
-        f"{n} pairs, {len(run.held_out.titles)} held out",
-        f"{steps} steps an epoch of {exp.train.batch} clips, at most {epochs} epochs, {steps * epochs} steps",
-        f"banks: {bank_mb:.1f} MB a rank",
-    ]
-    return "\n".join(lines)
-
-
-def _parameters(model: TwoTower) -> str:
-    parts = {"video": model.video, "language model": model.text}
-    counts = {part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()}
-    counts["heads"] = sum(p.numel() for p in model.parameters()) - sum(counts.values())
-    return "parameters: " + ", ".join(f"{part} {count:,}" for part, count in counts.items())

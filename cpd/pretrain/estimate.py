@@ -1,0 +1,173 @@
+"""What training an experiment would take, before any GPU is booked: `cpd pretrain --dry-run`.
+
+Counts come from running the video tower on the meta device, which computes shapes alone. Shapes: B micro-batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cpd.config import Config, Experiment, Views, experiment
+from cpd.engine.distributed import World
+from cpd.engine.trackers import open_trackers
+from cpd.fileio import read_jsonl
+from cpd.models.two_tower import TwoTower
+from cpd.objectives.bank import bank_bytes
+from cpd.pretrain.run import SPLIT, build_model, open_table
+
+BANKED = ("cross_pair", "self_instance")
+PASSES = 3  # a backward pass costs twice the forward pass
+
+
+def describe(config: Config, name: str, *, seed: int, folder: Path, tflops: float, gpus: int | None = None) -> str:
+    """Sizes, steps, memory and time of training `name`, as lines of text.
+
+    Args:
+        config: the whole config.
+        name: key of `experiments`.
+        seed: of the initial weights.
+        folder: the run folder: a run that began there tells the real speed.
+        tflops: assumed of each GPU where it does not, sustained, in 10^12 operations a second.
+        gpus: ranks; None takes the experiment's.
+
+    Raises:
+        CpdError: shards or encoder are missing, or a package that `train.log` wants.
+    """
+    exp = experiment(config, name)
+    model = build_model(config, exp, seed=seed, world=World())
+    if exp.objective.name == "none":
+        return f"{_parameters(model)}\nno training: the initial weights are saved"
+    open_trackers(exp.train.log, folder)
+    results = Path(config.results)
+    n = len(open_table(results, [(source, SPLIT) for source in exp.sources]))
+    held_out = len(open_table(results, [(exp.validation.source, exp.validation.split)]))
+    ranks = max(exp.gpus if gpus is None else gpus, 1)
+    steps = steps_of(n, batch=exp.train.batch, ranks=ranks)
+    epochs = sum(stage.epochs for stage in exp.stages)
+    cost = measure(model.video, exp.views, clips=_micro_batch(exp, ranks))
+    lines = [
+        _parameters(model),
+        f"video tower: {cost.macs / 1e9:.2f} GMAC a clip of {exp.views.frames} x {exp.views.size} x {exp.views.size}",
+        f"{n} pairs, {min(held_out, exp.validation.n)} held out",
+        f"{steps} steps an epoch of {exp.train.batch} clips, at most {epochs} epochs, {steps * epochs} steps",
+        *_memory(exp, model, cost, n=n, ranks=ranks),
+        _time(exp, cost, n=n, ranks=ranks, epochs=epochs, folder=folder, tflops=tflops),
+    ]
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Of a network.
+
+    Attributes:
+        macs: multiply-adds of one clip's forward pass.
+        activations: bytes that the forward pass of a micro-batch keeps for the backward pass, in fp32.
+        clips: of that micro-batch.
+    """
+
+    macs: int
+    activations: int
+    clips: int
+
+
+def measure(video: nn.Module, views: Views, *, clips: int) -> Cost:
+    """Count on the meta device: nothing is computed and no map is held.
+
+    Args:
+        video: (B, 3, T, H, W) to (B, F).
+        views: of training.
+        clips: B, at least 2.
+    """
+    network = copy.deepcopy(video).to("meta").train()
+    shape = (3, views.frames, views.size, views.size)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.empty(2, *shape, device="meta"))
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = network(torch.empty(clips, *shape, device="meta"))
+    weights = sum(p.untyped_storage().nbytes() for p in network.parameters() if p.untyped_storage()._cdata in kept)
+    assert out.shape[0] == clips
+    return Cost(macs=counter.get_total_flops() // 4, activations=sum(kept.values()) - weights, clips=clips)
+
+
+def steps_of(n: int, *, batch: int, ranks: int) -> int:
+    """As many as `shards.loader.epoch_batches` makes, without making them: a last one too small joins its neighbour."""
+    steps, last = -(-n // batch), n % batch or batch
+    return steps - (steps > 1 and last < 2 * ranks)
+
+
+def _micro_batch(exp: Experiment, ranks: int) -> int:
+    return max(2, min(exp.train.per_rank, exp.train.batch // ranks))
+
+
+def _memory(exp: Experiment, model: TwoTower, cost: Cost, *, n: int, ranks: int) -> list[str]:
+    """Per rank: weights, gradients and momentum, activations, banks."""
+    everything = sum(p.numel() for p in model.parameters())
+    text = sum(p.numel() for p in model.text.parameters())
+    text_trains = any(stage.lr_text is not None for stage in exp.stages)
+    trained = everything if text_trains else everything - text
+    weights = 4 * (everything + 2 * trained + (everything if exp.train.ema else 0))
+    kept = cost.activations if exp.train.precision == "fp32" else cost.activations // 2
+    shared = ranks if exp.objective.shard_banks else 1
+    banked = exp.objective.name in BANKED
+    banks = bank_bytes(n, exp.heads.dim, ranks=shared) if banked else 0
+    lines = [
+        f"memory a rank: {_size(weights + kept + banks)}",
+        f"  weights, gradients, momentum: {_size(weights)}",
+        f"  activations of {cost.clips} clips in {exp.train.precision}: {_size(kept)}"
+        + (" and the language model's" if text_trains else ""),
+        f"  banks: {_size(banks)}",
+    ]
+    if banked:
+        whole, parts = (bank_bytes(n, exp.heads.dim, ranks=size) for size in (1, ranks))
+        lines.append(f"  (banks whole: {_size(whole)}; shared by {ranks} ranks: {_size(parts)})")
+    return lines
+
+
+def _time(exp: Experiment, cost: Cost, *, n: int, ranks: int, epochs: int, folder: Path, tflops: float) -> str:
+    """Seconds of an epoch: as measured by a run that began here, else from the multiply-adds."""
+    measured = _clips_per_second(folder / "metrics.jsonl")
+    if measured:
+        seconds, source = n / measured, f"{measured:.1f} clips/s measured in {folder}"
+    else:
+        seconds = n * 2 * PASSES * cost.macs / (tflops * 1e12 * ranks)
+        source = f"assuming {tflops:g} TFLOP/s on each of {ranks} GPUs, and data in time"
+    return f"time: {_duration(seconds)} an epoch, {_duration(seconds * epochs)} in all ({source})"
+
+
+def _clips_per_second(path: Path) -> float:
+    """Median of the steps that a run logged; 0 without any."""
+    rows: list[dict[str, Any]] = list(read_jsonl(path)) if path.exists() else []
+    rates = sorted(row["clips_per_second"] for row in rows if row.get("event") == "step")
+    return float(rates[len(rates) // 2]) if rates else 0.0
+
+
+def _size(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.2f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.1f} MB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _parameters(model: TwoTower) -> str:
+    parts = {"video": model.video, "language model": model.text}
+    counts = {part: sum(p.numel() for p in module.parameters()) for part, module in parts.items()}
+    counts["heads"] = sum(p.numel() for p in model.parameters()) - sum(counts.values())
+    return "parameters: " + ", ".join(f"{part} {count:,}" for part, count in counts.items())

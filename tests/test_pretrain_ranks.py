@@ -1,0 +1,136 @@
+"""Pretraining on two gloo ranks: the truths of distributed training, each checked on real shards."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from small_corpus import break_video, open_corpus, write_corpus
+
+from cpd import config as cpd_config
+from cpd.engine import distributed
+from cpd.engine.checkpoint import Checkpoints
+from cpd.engine.distributed import World
+from cpd.errors import EX_REQUEUE
+from cpd.pretrain.run import Pretraining, prepare
+
+sys.path.insert(0, str(Path(__file__).parent / "engine"))
+from fork_ranks import error, run_ranks
+
+# Ten pairs a step, five a micro-batch: one rank and two see the same micro-batches, which batch norm is over.
+EVEN = {"train": {"batch": 10, "per_rank": 5}}
+SHARED = {"objective": {"shard_banks": True, "mask_equal_titles": True}}
+WHOLE = {"objective": {"shard_banks": False, "mask_equal_titles": True}}
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder)
+    return folder
+
+
+def train(folder: Path, corpus: Path, over: dict, stop_after: int = 0) -> None:
+    """Train with a few settings changed; what each rank ends with is in `rank-R.pt`."""
+    config = open_corpus(corpus)
+    config = msgspec.structs.replace(config, experiments={**config.experiments, "case": over})
+    asked = iter(range(1, 1000))
+    with distributed.joined(timeout_seconds=60) as world:
+        run = prepare(config, cpd_config.experiment(config, "case"), seed=0, world=world)
+        checkpoints = Checkpoints(folder / "checkpoints", 2, identity={"size": world.size})
+        progress = run.train(folder, checkpoints, stop=lambda: "SIGTERM" if next(asked) == stop_after else "")
+        torch.save({**told(run), "loss": [row["loss"] for row in progress.history]}, folder / f"rank-{world.rank}.pt")
+
+
+def told(run: Pretraining) -> dict:
+    banks = getattr(run.objective, "banks", None)
+    rows = [] if banks is None else [banks.video.rows_ND, banks.text.rows_ND]
+    model = {name: value.clone() for name, value in run.model.state_dict().items()}
+    digest = hashlib.sha256(b"".join(row.numpy().tobytes() for row in rows)).hexdigest()
+    return {"model": model, "video": rows[0] if rows else None, "digest": digest}
+
+
+def result(folder: Path, rank: int = 0) -> dict:
+    return torch.load(folder / f"rank-{rank}.pt", weights_only=True)
+
+
+def same_weights(a: dict, b: dict, *, but_statistics: bool = False) -> bool:
+    names = [name for name in a["model"] if not (but_statistics and "running" in name)]
+    return all(torch.equal(a["model"][name], b["model"][name]) for name in names)
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {},
+        pytest.param({"objective": {"estimator": "nce", "noise": 8}}, marks=pytest.mark.slow),
+        pytest.param({"train": {"ema": 0.5}}, marks=pytest.mark.slow),
+    ],
+)
+def test_one_rank_and_two_give_the_same_losses(corpus: Path, tmp_path: Path, over: dict) -> None:
+    """At an equal global batch. Batch norm's statistics are those of each rank while it trains, so they are apart.
+
+    NCE estimates its first Z on the first micro-batch of each rank, and its noise depends on how a batch is cut.
+    """
+    over = {**EVEN, **over, "train": {**EVEN["train"], **over.get("train", {})}}
+    assert run_ranks(train, tmp_path / "two", corpus, over) == [0, 0], error(tmp_path / "two", 0)
+    first, second = result(tmp_path / "two", 0), result(tmp_path / "two", 1)
+    assert first["digest"] == second["digest"]
+    assert first["loss"] == second["loss"]
+    assert same_weights(first, second, but_statistics=True)
+    if "objective" in over:
+        return
+    assert run_ranks(train, tmp_path / "one", corpus, over, size=1) == [0], error(tmp_path / "one", 0)
+    alone = result(tmp_path / "one")
+    assert first["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    torch.testing.assert_close(first["video"], alone["video"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("over", [{}, {"estimator": "nce", "noise": 8, "log_z": "ema"}])
+def test_shared_banks_train_as_whole_ones_do(corpus: Path, tmp_path: Path, over: dict) -> None:
+    settings = {name: {"objective": {**base["objective"], **over}} for name, base in (("s", SHARED), ("w", WHOLE))}
+    for name, setting in settings.items():
+        assert run_ranks(train, tmp_path / name, corpus, setting) == [0, 0], error(tmp_path / name, 0)
+    whole, parts = result(tmp_path / "w"), [result(tmp_path / "s", rank) for rank in (0, 1)]
+    assert parts[0]["loss"] == pytest.approx(whole["loss"], rel=1e-4)
+    assert [len(part["video"]) for part in parts] == [10, 10]
+    torch.testing.assert_close(torch.cat([part["video"] for part in parts]), whole["video"], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_shared_banks_resume_bit_for_bit(corpus: Path, tmp_path: Path) -> None:
+    assert run_ranks(train, tmp_path / "whole", corpus, SHARED) == [0, 0], error(tmp_path / "whole", 0)
+    assert run_ranks(train, tmp_path / "parts", corpus, SHARED, 2) == [EX_REQUEUE] * 2, error(tmp_path / "parts", 0)
+    assert len(list((tmp_path / "parts" / "checkpoints").glob("step-2.rank-*.part"))) == 2
+    assert run_ranks(train, tmp_path / "parts", corpus, SHARED) == [0, 0], error(tmp_path / "parts", 0)
+    for rank in (0, 1):
+        resumed, straight = result(tmp_path / "parts", rank), result(tmp_path / "whole", rank)
+        assert resumed["digest"] == straight["digest"]
+        assert same_weights(resumed, straight)
+        assert resumed["loss"] == straight["loss"]
+
+
+@pytest.mark.parametrize("shared", [pytest.param(False, marks=pytest.mark.slow), True])
+def test_uneven_data_does_not_hang(tmp_path: Path, shared: bool) -> None:
+    """Fault 75. Steps of 7, 7 and 6 pairs, micro-batches of 3, and a step in which rank 0 has nothing to train on."""
+    write_corpus(tmp_path / "corpus")
+    config = open_corpus(tmp_path / "corpus")
+    exp = cpd_config.experiment(config, "cpd")
+    exp = msgspec.structs.replace(exp, train=msgspec.structs.replace(exp.train, batch=7))
+    run = prepare(config, exp, seed=0, world=World())
+    for key in [run.clips.table.keys[i] for i in run.clips._order(0)[0][:2]]:  # rank 0's third is then alone
+        break_video(config, "pairs", "train", key)
+    over = {
+        "train": {"batch": 7, "per_rank": 3},
+        "objective": {"shard_banks": shared},
+        "stages": [{"epochs": 1, "lr": 0.05}],
+    }
+    assert run_ranks(train, tmp_path / "run", tmp_path / "corpus", over) == [0, 0], error(tmp_path / "run", 0)
+    first, second = result(tmp_path / "run", 0), result(tmp_path / "run", 1)
+    assert first["loss"] == second["loss"]
+    assert same_weights(first, second, but_statistics=True)
