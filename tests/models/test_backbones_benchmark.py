@@ -1,7 +1,9 @@
 import sys
+from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[2]))  # plain `pytest` leaves the repository's root out
 from benchmarks import backbones
 
 
