@@ -28,7 +28,8 @@ class Report:
         hidden = None if tools.world.first else True
         self.bar = tqdm(total=total, initial=done, unit="clip", disable=hidden, dynamic_ncols=True)
         self.parts: dict[str, float] = {}
-        self.validation: dict[str, float] = {}
+        self.shown: dict[str, str] = {}
+        self.validation: dict[str, str] = {}
 
     def step(self, progress: Progress, row: dict[str, Any], results: Sequence[StepResult], agreed: Agreed) -> None:
         """One optimiser step: the bar always, the log every `log_every` steps. All ranks call."""
@@ -40,11 +41,14 @@ class Report:
             measured = {**where, **row, **self.parts, "loss": loss, "clips_per_second": rate}
             self.tools.log.append({"event": "step", **measured})
         self.bar.update(agreed.count)
-        self.bar.set_postfix(self._shown(progress, row, loss), refresh=False)
+        self.shown = self._shown(progress, row, loss)
+        self.bar.set_postfix({**self.shown, **self.validation}, refresh=False)
 
     def epoch(self, row: dict[str, Any], *, seconds: float, clips: int) -> None:
         """One epoch is done, and validated if the row says so."""
-        self.validation = row.get("validation", {})
+        found = row.get("validation", {})
+        self.validation |= {f"val_{name}": f"{found[name]:.1f}" for name in ("r1", "top1") if name in found}
+        self.bar.set_postfix({**self.shown, **self.validation})
         self.tools.log.append({"event": "epoch", **row, "seconds": seconds, "clips": clips})
 
     def close(self) -> None:
@@ -53,15 +57,12 @@ class Report:
         self.tools.log.close()
 
     def _shown(self, progress: Progress, row: dict[str, Any], loss: float) -> dict[str, str]:
-        """Stage and epoch, learning rates, loss and its parts, share of the time spent waiting for data, retrieval."""
+        """Stage and epoch, loss and its parts, learning rates, seconds of the step and, of them, waiting for data."""
         shown = {"epoch": f"{progress.stage}/{progress.epoch}", "loss": f"{loss:.4f}"}
         shown |= {name: f"{value:.3f}" for name, value in self.parts.items() if name != "loss"}
         shown |= {f"lr_{name}": f"{value:.2g}" for name, value in row["lrs"].items()}
         shown["step"] = f"{row['seconds']:.2f}s"
         shown["data"] = f"{row['data_seconds']:.2f}s"
-        for name in ("r1", "top1"):
-            if name in self.validation:
-                shown[f"val_{name}"] = f"{self.validation[name]:.1f}"
         return shown
 
     def _parts(self, results: Sequence[StepResult]) -> dict[str, float]:
