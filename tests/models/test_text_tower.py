@@ -106,3 +106,20 @@ def test_the_authors_way_without_a_mask_is_there_for_their_weights(folder: Path,
     kept = int(tokens["attention_mask"].sum())
     torch.testing.assert_close(theirs.encode(["a dog"])[0], states[:kept].mean(0))
     assert not torch.allclose(theirs.encode(["a dog"]), tower.encode(["a dog"]), atol=1e-4)
+
+
+def test_bert_goes_the_same_way(folder: Path, tmp_path: Path) -> None:
+    """BERT takes token types, too, and its pooler (trained on another task) is not used."""
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    sizes = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=len(tokenizer), **sizes)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    bert = TextTower.from_path(tmp_path, max_tokens=16).eval()
+    tokens = bert.tokenize(TITLES)
+    states = bert.encoder(**tokens).last_hidden_state
+    weight = tokens["attention_mask"][:, :, None]
+    torch.testing.assert_close(bert.encode(TITLES), (states * weight).sum(1) / weight.sum(1))
+    assert bert.dim == 24
