@@ -7,7 +7,7 @@ import random
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -16,7 +16,7 @@ from cpd.errors import EX_TEMPFAIL, CpdError
 from cpd.fileio import sha256_file
 from cpd.sources import outcome, preflight, takedown
 from cpd.sources.failures import Failure
-from cpd.sources.fetch import Fetcher
+from cpd.sources.fetch import Fetcher, is_youtube
 from cpd.sources.ids import is_valid
 from cpd.sources.ledger import PENDING, Ledger
 from cpd.sources.plan import is_removed, store_folder
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _OUTAGE = 8  # so many ids in a row without an answer: the network is at fault, not they
 _LONGEST_BACKOFF = 300.0
+TITLED = ("titles", "folder", "lsmdc", "instagram")  # kinds of source whose list says the title
 
 
 class Job:
@@ -99,7 +100,9 @@ class Job:
             return Fetcher(self.crawl, work=work, loopback=True, allow=frozenset({(LOOPBACK, parts.port or 80)}))
         preflight.check_online(url, self.crawl)
         preflight.check_cookies(self.crawl.cookies)
-        return Fetcher(self.crawl, work=work, loopback=False, allow=preflight.proxy_addresses(url, self.crawl))
+        extractor: Literal["youtube", "generic"] = "youtube" if is_youtube(url) else "generic"
+        allow = preflight.proxy_addresses(url, self.crawl)
+        return Fetcher(self.crawl, work=work, loopback=False, allow=allow, extractor=extractor)
 
     def _taken_down(self, pair: Pair) -> Row | None:
         """What must not be kept is deleted, here and among the clips; a file in a folder of the user's is not ours."""
@@ -137,8 +140,8 @@ class Job:
         """What the store holds whole, with the interval that is wanted; with or without a ledger row."""
         key = media_key(self.name, pair.id)
         if not self.crawl.media:
-            title = pair.title or self.store.title(key)
-            return None if title is None else outcome.titled(pair, title=title)
+            crawled = "" if self.source.kind in TITLED else self.store.title(key)
+            return None if crawled is None else outcome.titled(pair, title=self._title(pair, crawled))
         record = self.store.record(key)
         if record is None or record.section != self._section(pair) or not self.store.is_intact(record, key=key):
             return None
@@ -173,10 +176,10 @@ class Job:
             title = fetcher.fetch_title(url, name=key)
             self.store.put_title(key, work=fetcher.work, identity=pair.id, title=title)
             self.ledger.append(pair.id, "ok", attempt=attempt)
-            return outcome.titled(pair, title=title)
+            return outcome.titled(pair, title=self._title(pair, title))
         got = fetcher.fetch(url, name=key, start=pair.start, end=pair.end)
         record = self.store.put(
-            key, file=got.file, identity=pair.id, title=pair.title or got.title, section=got.section
+            key, file=got.file, identity=pair.id, title=self._title(pair, got.title), section=got.section
         )
         self.ledger.append(pair.id, "ok", attempt=attempt, bytes=record.bytes, sha256=record.sha256)
         return self._row_of(pair, record, key=key)
@@ -196,12 +199,16 @@ class Job:
             exit_code=EX_TEMPFAIL,
         )
 
+    def _title(self, pair: Pair, crawled: str) -> str:
+        """The list's title where lists have titles, even an empty one; else the page's."""
+        return pair.title if self.source.kind in TITLED else crawled
+
     def _section(self, pair: Pair) -> tuple[float, float] | None:
         return (pair.start, pair.end) if self.crawl.sections and pair.end is not None else None
 
     def _row_of(self, pair: Pair, record: Record, *, key: str) -> Row:
         path = self.store.path(record, key=key)
-        title = pair.title or record.title
+        title = self._title(pair, record.title)
         return outcome.ok(pair, title=title, path=path, size=record.bytes, sha256=record.sha256, section=record.section)
 
     def _record(self, row: Row) -> None:

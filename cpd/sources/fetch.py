@@ -1,8 +1,8 @@
 """One id: its title and its media, with yt-dlp.
 
-Pages are either YouTube's or those of a site on loopback (the demo's, the tests'); the extractors are restricted to
-that, and connections to public addresses (`guard`). The metadata come first, so that what is too long or live is
-refused before a byte of media is asked for. Options of yt-dlp are in `fetch_options`.
+Pages are YouTube's, or a site's whose pages name their video (Instagram's list, the demo's site on loopback); one
+extractor is allowed for each, and connections to public addresses alone (`guard`). The metadata come first, so that
+what is too long or live is refused before a byte of media is asked for. Options of yt-dlp are in `fetch_options`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from cpd.errors import EX_TEMPFAIL, CpdError
@@ -41,6 +41,12 @@ class Fetched:
     section: tuple[float, float] | None
 
 
+def is_youtube(url: str) -> bool:
+    """Whether a page is YouTube's, by its host."""
+    host = (urlsplit(url).hostname or "").removeprefix("www.").removeprefix("m.")
+    return host in ("youtube.com", "youtu.be")
+
+
 class Fetcher:
     """A YoutubeDL for many ids; use it as a context.
 
@@ -49,9 +55,18 @@ class Fetcher:
         work: folder for unfinished files; it is the caller's to sweep.
         loopback: whether the pages are on this machine, and nothing else may be asked for.
         allow: addresses that may be asked for although they are not public: the loopback site's, a proxy's.
+        extractor: yt-dlp's, and the only one used; by default generic on loopback, else youtube.
     """
 
-    def __init__(self, crawl: Crawl, *, work: Path, loopback: bool, allow: frozenset[Address] = frozenset()) -> None:
+    def __init__(
+        self,
+        crawl: Crawl,
+        *,
+        work: Path,
+        loopback: bool,
+        allow: frozenset[Address] = frozenset(),
+        extractor: Literal["youtube", "generic"] | None = None,
+    ) -> None:
         import yt_dlp
         from yt_dlp.postprocessor.ffmpeg import FFmpegPostProcessor
 
@@ -62,7 +77,8 @@ class Fetcher:
         self.loopback = loopback
         self.allow = allow
         self._known = (yt_dlp.utils.YoutubeDLError, OSError)
-        self._ydl = yt_dlp.YoutubeDL(options(crawl, loopback=loopback, hook=self._watch_size))
+        chosen = extractor or ("generic" if loopback else "youtube")
+        self._ydl = yt_dlp.YoutubeDL(options(crawl, extractor=chosen, loopback=loopback, hook=self._watch_size))
         self._ydl.prepare_filename = self._file_name  # no template: it would expand % and $ of the folder's name
         self._armed = ExitStack()
 

@@ -26,10 +26,10 @@ class _Log:
     info = warning = error = debug
 
 
-def options(crawl: Crawl, *, loopback: bool, hook: Any) -> dict[str, Any]:
-    """Parameters of a YoutubeDL; `hook` is called with the progress of a download."""
+def options(crawl: Crawl, *, extractor: str, loopback: bool, hook: Any) -> dict[str, Any]:
+    """Parameters of a YoutubeDL; `hook` is called with the progress of a download, `extractor` is the only one used."""
     return {
-        "allowed_extractors": ["^generic$" if loopback else "^youtube$"],
+        "allowed_extractors": [f"^{extractor}$"],
         "noplaylist": True,
         "format": _format(crawl.max_height),
         "format_sort": ["vcodec:h264", "res"],

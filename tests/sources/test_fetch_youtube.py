@@ -13,7 +13,8 @@ from youtube_stub import StubYoutube, Video, stub_youtube
 from cpd.config import Crawl
 from cpd.errors import CpdError
 from cpd.sources.failures import Failure
-from cpd.sources.fetch import Fetched, Fetcher
+from cpd.sources.fetch import Fetched, Fetcher, is_youtube
+from cpd.sources.fetch_options import options
 
 ID = "-AbCdEfGh12"
 HANGING = """#!/bin/sh
@@ -229,3 +230,24 @@ def test_the_cookie_file_is_read_and_not_rewritten(tmp_path, youtube, scripted_s
     assert cookies.read_bytes() == before
     with pytest.raises(CpdError, match=r"crawl\.cookies: .*no\.txt: No such file"):
         fetch(tmp_path, cookies=str(tmp_path / "no.txt"))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://www.youtube.com/watch?v=abcdefghijk", True),
+        ("https://youtu.be/abcdefghijk", True),
+        ("https://m.youtube.com/watch?v=abcdefghijk", True),
+        ("https://youtube.com.example.org/watch", False),
+        ("https://cdn.example.org/p/1.mp4", False),
+        ("not an address", False),
+    ],
+)
+def test_which_extractor_a_page_gets(url: str, expected: bool) -> None:
+    assert is_youtube(url) is expected
+
+
+@pytest.mark.parametrize("extractor", ["youtube", "generic"])
+def test_one_extractor_alone_is_allowed(extractor: str) -> None:
+    chosen = options(Crawl(), extractor=extractor, loopback=False, hook=None)
+    assert chosen["allowed_extractors"] == [f"^{extractor}$"]

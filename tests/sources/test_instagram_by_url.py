@@ -20,12 +20,13 @@ def test_clips_by_url_carry_the_captions_of_the_list(tmp_path: Path, scripted_si
         "a": {"subset": "training", "caption": "Guy jumps \U0001f389 $(x)"},
         "-rf": {"subset": "training", "caption": "Dog runs", "url": f"{base}/watch/other"},
         "../x": {"subset": "training", "caption": "Cat sleeps"},
+        "mute": {"subset": "training", "caption": None},
     }
     (tmp_path / "list.json").write_text(json.dumps(entries))
     source = {
         "kind": "instagram",
         "lists": {"train": str(tmp_path / "list.json")},
-        "pairs": {"train": 3},
+        "pairs": {"train": 4},
         "url": f"{base}/media/{{id}}.mp4",
     }
     config = make_config(tmp_path, {"i": source}, crawl={"allow_private": True})
@@ -36,6 +37,7 @@ def test_clips_by_url_carry_the_captions_of_the_list(tmp_path: Path, scripted_si
         "a": ("ok", "Guy jumps \U0001f389 $(x)"),
         "-rf": ("ok", "Dog runs"),
         "../x": ("invalid_id", "Cat sleeps"),
+        "mute": ("ok", ""),  # not the page's title: the list says that there is none
     }
     assert {"/media/a.mp4", "/watch/other", "/media/other.mp4"} <= set(scripted_site.hits)
     assert not [path for path in scripted_site.hits if "x" in path]
