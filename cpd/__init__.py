@@ -11,13 +11,13 @@ __version__ = "0.1.0"
 
 
 def load(path: str | Path) -> Any:
-    """Load a run folder written by `cpd pretrain`, ready to embed videos and sentences.
+    """Load a run folder or an export, ready to embed videos and sentences.
 
     Args:
-        path: a run folder holding `model.safetensors` and `config.json`.
+        path: a folder of `cpd pretrain`, `cpd import` or `cpd export`, holding `model.safetensors` and `config.json`.
 
     Returns:
-        A `cpd.models.checkpoint.Embedder`.
+        A `cpd.models.embedder.Embedder`: `embed_file`, `embed_clips`, `embed_sentences`.
 
     Raises:
         CpdError: the folder, its weights or its config is missing or does not fit.
