@@ -50,8 +50,9 @@ class Backbone(Strict, frozen=True, kw_only=True):
         folded: compute what has a kernel extent of 1 as 2-D convolution (the same network up to rounding); give it
             channels_last, too.
         pixels: the normalisation that the weights expect.
-        weights: a checkpoint to begin with, in any layout that `cpd import` reads; heads and language model come from
-            it, too, where it holds them. null begins at random.
+        weights: a checkpoint to begin with, in any layout that `cpd import` reads: a local file, or an https address
+            with the SHA-256 in its name, as torch's hub has them. Heads and language model come from it, too, where
+            it holds them. null begins at random.
     """
 
     depth: Literal[10, 18, 34, 50] = 34
@@ -75,7 +76,8 @@ class Objective(Strict, frozen=True, kw_only=True):
     """What is minimised (equations 2 to 5).
 
     Attributes:
-        name: `info_nce` is InfoNCE within each micro-batch; `none` keeps the random initialisation.
+        name: `info_nce` is InfoNCE within each micro-batch; `supervised` cross-entropy over the labels of the sources,
+            without any text; `none` keeps the random initialisation.
         estimator: exact softmax over all N pairs, or NCE with `noise` samples per anchor.
         tau: temperature.
         noise: NCE noise samples per anchor (m).
@@ -86,7 +88,7 @@ class Objective(Strict, frozen=True, kw_only=True):
         shard_banks: each rank keeps a part of the banks' rows (the same result; memory divided by the ranks).
     """
 
-    name: Literal["cross_pair", "self_instance", "ranking", "info_nce", "none"] = "cross_pair"
+    name: Literal["cross_pair", "self_instance", "ranking", "info_nce", "supervised", "none"] = "cross_pair"
     estimator: Literal["exact", "nce"] = "exact"
     tau: float = 0.07
     noise: int = 16392

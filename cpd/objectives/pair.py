@@ -69,11 +69,13 @@ def build(
         ranks: who shares the banks where `objective.shard_banks` says so; None: this process is alone.
 
     Raises:
-        ValueError: the objective is `none`, which is never trained.
+        ValueError: the objective is `none`, which is never trained, or `supervised`, which has no texts.
         ConfigError: the objective has no such estimator.
     """
     if objective.name == "none":
         raise ValueError("objective `none` is never trained. Hint: save the initial weights instead")
+    if objective.name == "supervised":
+        raise ValueError("objective `supervised` compares no pairs. Hint: build `supervised.Labels`")
     group_N = group_N.to(device) if group_N is not None and objective.mask_equal_titles else None
     if objective.name == "ranking":
         return Ranking(objective, group_N)
@@ -157,7 +159,7 @@ class SelfInstance:
         self.banks.load_common_state(state["banks"])
 
 
-class _Batchwise:
+class Batchwise:
     """An objective within each rank's micro-batch; it has no bank, and `train.per_rank` sets how many negatives."""
 
     kind: str
@@ -178,7 +180,7 @@ class _Batchwise:
         check_kind(state, self.kind)
 
 
-class Ranking(_Batchwise):
+class Ranking(Batchwise):
     """Equation 4, against the other texts of the micro-batch, and the other videos if `both_directions`."""
 
     kind = "ranking"
@@ -196,7 +198,7 @@ class Ranking(_Batchwise):
         return {"loss": v2t + t2v, "v2t": v2t.detach(), "t2v": t2v.detach()}
 
 
-class InfoNce(_Batchwise):
+class InfoNce(Batchwise):
     """InfoNCE within the micro-batch, both directions."""
 
     kind = "info_nce"

@@ -18,6 +18,7 @@ from cpd.engine.distributed import World
 from cpd.engine.progress import Progress
 from cpd.fileio import read_json, write_json
 from cpd.models.checkpoint import save_run
+from cpd.pretrain import supervised
 from cpd.pretrain.run import Pretraining, build_model, prepare
 
 OUTPUTS = ("model.safetensors", "config.json", "metrics.json")
@@ -50,7 +51,8 @@ def pretrain(
     with distributed.joined() as world:
         if exp.objective.name == "none":
             return _save_initial(config, name, exp, seed=seed, folder=folder, world=world)
-        run = prepare(config, exp, seed=seed, world=world)
+        make = supervised.prepare if exp.objective.name == "supervised" else prepare
+        run = make(config, exp, seed=seed, world=world)
         identity = _identity(config, name, exp, seed=seed, run=run)
         finished = _finished(folder, identity)
         if finished is not None:

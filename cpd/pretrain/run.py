@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -68,9 +69,8 @@ class Pretraining:
         """Train through all stages; the model then has the weights that are kept."""
         train = self.exp.train
         trackers = open_trackers(train.log, folder) if self.world.first else []
-        groups = {"rest": self._rest(), "text": self.model.text.parameters()}
         tools = Tools(
-            optimizer=optim.build("sgd", groups, weight_decay=train.weight_decay, momentum=train.momentum),
+            optimizer=optim.build("sgd", self.groups(), weight_decay=train.weight_decay, momentum=train.momentum),
             precision=self.precision,
             world=self.world,
             checkpoints=checkpoints,
@@ -78,7 +78,7 @@ class Pretraining:
             stop=stop,
         )
         task = Task(
-            module=self.model,
+            module=self.module(),
             state={"objective": self.objective, **({"ema": self.ema} if self.ema else {})},
             epoch=self.clips,
             step=self.step,
@@ -100,9 +100,13 @@ class Pretraining:
         return self.clips.lockstep
 
     def validate(self) -> Score:
-        """Held-out retrieval, with the averaged weights if there are such."""
+        """The score of the held-out videos, with the averaged weights if there are such."""
         with self.ema.swapped() if self.ema is not None else nullcontext():
-            return self.held_out()
+            return self.score()
+
+    def score(self) -> Score:
+        """Held-out retrieval."""
+        return self.held_out()
 
     def plan(self) -> Plan:
         """The curriculum as the loop sees it."""
@@ -137,11 +141,16 @@ class Pretraining:
         index_B = batch.index_B.to(device)
         x_BCTHW = to_model(batch.clip_BTHWC.to(device, non_blocking=True))
         with self.precision.autocast():
-            v_BD, t_BD = self.model(x_BCTHW, self.titles(batch.index_B))
+            v_BD, t_BD = self.embed(x_BCTHW, batch.index_B)
         v_BD, t_BD = v_BD.float(), t_BD.float()
         parts = self.objective(v_BD, t_BD, index_B)
         rows = (v_BD.detach(), t_BD.detach(), index_B)
         return StepResult(parts=parts, count=count, keys=batch.keys, rows=rows, failed=failed)
+
+    def embed(self, x_BCTHW: torch.Tensor, index_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the objective compares: unit rows (B, D) of the clips and of their titles."""
+        v_BD, t_BD = self.model(x_BCTHW, self.titles(index_B))
+        return v_BD, t_BD
 
     def update(self, results: Sequence[StepResult]) -> None:
         """Move the banks by the features of every rank, in rank order, so that all ranks hold the same banks."""
@@ -164,8 +173,14 @@ class Pretraining:
             else:
                 titles.freeze()
 
-    def _rest(self) -> list[torch.nn.Parameter]:
-        return [p for name, p in self.model.named_parameters() if not name.startswith("text.")]
+    def module(self) -> torch.nn.Module:
+        """What is made equal on all ranks, and kept by checkpoints."""
+        return self.model
+
+    def groups(self) -> dict[str, list[torch.nn.Parameter]]:
+        """Parameters by the name of their learning rate."""
+        rest = [p for name, p in self.model.named_parameters() if not name.startswith("text.")]
+        return {"rest": rest, "text": list(self.model.text.parameters())}
 
     def _no_rows(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         empty = torch.zeros(0, self.exp.heads.dim, device=self.world.device)
@@ -178,44 +193,68 @@ def prepare(config: Config, exp: Experiment, *, seed: int, world: World) -> Pret
     Raises:
         CpdError: shards or encoder are missing, or there is no usable pair.
     """
-    results = Path(config.results)
-    table = open_table(results, [(source, SPLIT) for source in exp.sources])
-    model = build_model(config, exp, seed=seed, world=world)
-    titles = titles_of(table, exp.title)
-    titles = shuffled(titles, seed=seed) if exp.shuffle_titles else titles
-    precision = optim.Precision(exp.train.precision, world.device)
-    workers = worker_count(exp.train.workers, shards=table.n_shards, world=world.size)
+    parts = common_parts(config, exp, seed=seed, world=world, title_of=lambda table: titles_of(table, exp.title))
+    titles: Titles = parts["titles"]
     shared = exp.objective.shard_banks and world.size > 1
     objective = pair.build(
         exp.objective,
-        n=len(table),
+        n=len(titles),
         dim=exp.heads.dim,
         seed=seed,
         device=world.device,
-        group_N=equal_groups(titles),
+        group_N=equal_groups(titles.titles),
         ranks=_ranks(world) if shared else None,
     )
-    return Pretraining(
-        exp=exp,
+    ema = None if exp.train.ema is None else Ema(parts["model"], decay=exp.train.ema)
+    return Pretraining(**parts, objective=objective, ema=ema)
+
+
+def common_parts(
+    config: Config, exp: Experiment, *, seed: int, world: World, title_of: Callable[[SampleTable], list[str]]
+) -> dict[str, Any]:
+    """What a `Pretraining` holds besides its objective: exp, world, model, clips, titles, held_out, precision.
+
+    Raises:
+        CpdError: shards or encoder are missing, or there is no usable pair.
+    """
+    results = Path(config.results)
+    table = open_table(results, [(source, SPLIT) for source in exp.sources])
+    model = build_model(config, exp, seed=seed, world=world)
+    titles = title_of(table)
+    titles = shuffled(titles, seed=seed) if exp.shuffle_titles else titles
+    precision = optim.Precision(exp.train.precision, world.device)
+    workers = worker_count(exp.train.workers, shards=table.n_shards, world=world.size)
+    clips = ClipEpochs(
+        table=table,
+        instances=range(len(table)),
+        views=exp.views,
+        batch=exp.train.batch,
+        per_rank=exp.train.per_rank,
+        seed=seed,
+        workers=workers,
         world=world,
-        model=model,
-        objective=objective,
-        clips=ClipEpochs(
-            table=table,
-            instances=range(len(table)),
-            views=exp.views,
-            batch=exp.train.batch,
-            per_rank=exp.train.per_rank,
-            seed=seed,
-            workers=workers,
-            world=world,
-            lockstep=shared,
-        ),
-        titles=Titles(titles, model, world),
-        held_out=_held_out(results, exp, model, precision, workers, world),
-        precision=precision,
-        ema=None if exp.train.ema is None else Ema(model, decay=exp.train.ema),
+        lockstep=exp.objective.shard_banks and world.size > 1,
     )
+    val = open_table(results, [(exp.validation.source, exp.validation.split)])
+    views = exp.views
+    held_out = HeldOut(
+        table=val,
+        titles=Titles(title_of(val)[: exp.validation.n], model, world),
+        views=FeatureViews(clips=1, crops=1, frames=views.frames, stride=views.stride, size=views.size),
+        model=model,
+        precision=precision,
+        workers=workers,
+        world=world,
+    )
+    return {
+        "exp": exp,
+        "world": world,
+        "model": model,
+        "clips": clips,
+        "titles": Titles(titles, model, world),
+        "held_out": held_out,
+        "precision": precision,
+    }
 
 
 def _ranks(world: World) -> Ranks:
@@ -252,20 +291,3 @@ def open_table(results: Path, parts: Sequence[tuple[str, str]]) -> SampleTable:
         names = ", ".join(f"{source} {split}" for source, split in parts)
         raise CpdError(f"no usable pair in {names}", hint="`cpd status` tells what became of every id")
     return table
-
-
-def _held_out(
-    results: Path, exp: Experiment, model: TwoTower, precision: optim.Precision, workers: int, world: World
-) -> HeldOut:
-    table = open_table(results, [(exp.validation.source, exp.validation.split)])
-    titles = titles_of(table, exp.title)[: exp.validation.n]
-    views = exp.views
-    return HeldOut(
-        table=table,
-        titles=Titles(titles, model, world),
-        views=FeatureViews(clips=1, crops=1, frames=views.frames, stride=views.stride, size=views.size),
-        model=model,
-        precision=precision,
-        workers=workers,
-        world=world,
-    )

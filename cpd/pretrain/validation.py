@@ -5,6 +5,7 @@ Shapes: N pairs, V views of a video (one), T frames, H, W, C=3, D embedding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -58,8 +59,14 @@ class HeldOut:
 
     def _videos(self) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Instances and embeddings of the videos that could be read, and how many could not."""
+        return self.rows(lambda x_BCTHW: self.model.embed_video(x_BCTHW)[0], dim=self.model.video_head.out_features)
+
+    def rows(
+        self, embed: Callable[[torch.Tensor], torch.Tensor], *, dim: int
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Instances (N,) and rows (N, dim) of the videos that could be read, equal on all ranks, and how many not."""
         own = distributed.share(range(len(self.titles)), self.world)
-        rows = [torch.zeros(0, self.model.video_head.out_features)]
+        rows = [torch.zeros(0, dim)]
         index: list[int] = []
         failed = 0
         for batch in view_loader(self.table, own, views=self.views, workers=self.workers):
@@ -67,7 +74,7 @@ class HeldOut:
                 failed += 1
                 continue
             with self.precision.autocast():
-                f_VD, _ = self.model.embed_video(to_model(batch.clips_VTHWC.to(self.world.device)))
+                f_VD = embed(to_model(batch.clips_VTHWC.to(self.world.device)))
             rows.append(f_VD.float().cpu())
             index.append(batch.instance)
         device = self.world.device
