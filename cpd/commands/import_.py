@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Options of `cpd import`."""
     parser.add_argument("experiment", help="key of `experiments` in the config: the network that the file holds")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint (default: its backbone.weights)")
+    parser.add_argument("--weights", metavar="FILE", help="checkpoint or https address (default: backbone.weights)")
     parser.add_argument("--seed", type=int, default=0, help="of what the file does not hold (default: 0)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="run folder (default: R/pretrain/EXPERIMENT)")
     add_config_argument(parser)
@@ -46,10 +46,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _with_weights(exp: Experiment, weights: Path | None, *, name: str) -> Experiment:
+def _with_weights(exp: Experiment, weights: str | None, *, name: str) -> Experiment:
     import msgspec
 
-    chosen = exp.backbone.weights if weights is None else str(weights)
+    chosen = weights or exp.backbone.weights
     if chosen is None:
         raise CpdError(f"experiments.{name} has no backbone.weights", hint="give --weights FILE")
     backbone = msgspec.structs.replace(exp.backbone, weights=chosen)

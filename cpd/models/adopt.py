@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cpd.errors import CpdError
 from cpd.fileio import sha256_file
+from cpd.models.fetch import local_weights
 from cpd.models.layouts import COUNTER, TEXT, TEXT_HEAD, VIDEO, VIDEO_HEAD, LeftOut, read_checkpoint, recognise
 
 if TYPE_CHECKING:
@@ -56,13 +57,14 @@ def adopt(model: nn.Module, path: str | Path) -> Adopted:
 
     Args:
         model: a `TwoTower` (or anything with its names).
-        path: a checkpoint in one of `layouts.LAYOUTS`.
+        path: a checkpoint in one of `layouts.LAYOUTS`: a local file, or an https address (see `fetch`).
 
     Raises:
-        CpdError: the file cannot be read, is of no layout known, has a name that its layout does not, holds a part of
-            the model half, or a tensor is of another shape or not finite. The model is unchanged then.
+        CpdError: the file cannot be fetched or read, is of no layout known, has a name that its layout does not, holds
+            a part of the model half, or a tensor is of another shape or not finite. The model is unchanged then.
     """
-    theirs = read_checkpoint(path)
+    file = local_weights(path)
+    theirs = read_checkpoint(file)
     layout = recognise(theirs, path=path)
     renamed = {name: layout.rename(name) for name in theirs}
     _refuse(path, f"has names unknown to the layout {layout.name}", [n for n, new in renamed.items() if new is None])
@@ -75,7 +77,7 @@ def adopt(model: nn.Module, path: str | Path) -> Adopted:
     model.load_state_dict(fitting, strict=False)
     return Adopted(
         file=str(path),
-        sha256=sha256_file(path),
+        sha256=sha256_file(file),
         layout=layout.name,
         matched=matched,
         left_out=left_out,
