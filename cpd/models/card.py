@@ -83,9 +83,13 @@ def _tower(exp: Experiment) -> str:
 
 def _objective(exp: Experiment) -> str:
     objective = exp.objective
-    if objective.name == "none":
-        return "none: nothing was trained here"
-    return f"{objective.name} ({objective.estimator}), tau {objective.tau:g}"
+    said = {
+        "none": "none: nothing was trained here",
+        "supervised": "supervised: cross-entropy on labels; heads and text tower were not trained",
+        "cross_pair": f"cross_pair ({objective.estimator}), tau {objective.tau:g}",
+        "ranking": f"ranking, delta {objective.delta:g}",
+    }
+    return said.get(objective.name, f"{objective.name}, tau {objective.tau:g}")
 
 
 def _stage(stage: Any) -> str:

@@ -13,7 +13,7 @@ from small_towers import distilbert, experiment
 
 import cpd
 from cpd.cli import main
-from cpd.config import Encoder
+from cpd.config import Encoder, Objective
 from cpd.errors import CpdError
 from cpd.fileio import sha256_file, write_json
 from cpd.models import export
@@ -97,6 +97,23 @@ def test_the_card_says_what_was_trained_and_quotes_result_files(tmp_path: Path) 
     code = card.split("```python\n")[1].split("```")[0]
     assert len(code.strip().splitlines()) == 3
     assert 'cpd.load("out")' in code
+
+
+@pytest.mark.parametrize(
+    ("objective", "words"),
+    [
+        (Objective(), "cross_pair (exact), tau 0.07"),
+        (Objective(name="ranking"), "ranking, delta 0.2"),
+        (Objective(name="self_instance", tau=0.1), "self_instance, tau 0.1"),
+        (Objective(name="supervised"), "heads and text tower were not trained"),
+    ],
+)
+def test_the_card_names_the_objective(tmp_path: Path, objective: Objective, words: str) -> None:
+    exp, encoder = experiment(objective=objective), distilbert(tmp_path / "encoders" / "tiny")
+    save_run(tmp_path / "run", TwoTower(exp, encoder), exp, encoder)
+    card = export_run(tmp_path / "run", tmp_path / "out").joinpath("README.md").read_text()
+    row = next(line for line in card.splitlines() if line.startswith("| objective |"))
+    assert words in row
 
 
 def test_a_card_without_result_files_says_so(tmp_path: Path) -> None:
