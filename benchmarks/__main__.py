@@ -24,10 +24,17 @@ def contenders(pairs: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
     bank_ND = torch.nn.functional.normalize(torch.randn(pairs, DIM, generator=generator), dim=1)
     index_B = torch.randint(pairs, (BATCH,), generator=generator)
     noise_BM = torch.randint(pairs, (BATCH, NOISE), generator=generator)
+    group_N = torch.arange(pairs) // 2  # every title is that of two pairs
     return {
         "exact softmax, streamed (cpd)": lambda f: cross_pair.exact_loss(f, bank_ND, index_B, tau=TAU),
+        "exact softmax, equal titles masked (cpd)": lambda f: cross_pair.exact_loss(
+            f, bank_ND, index_B, tau=TAU, group_N=group_N
+        ),
         "exact softmax, materialised": lambda f: obvious.exact_loss(f, bank_ND, index_B, tau=TAU),
         "NCE, row by row (cpd)": lambda f: cross_pair.nce_loss(f, bank_ND, index_B, noise_BM, tau=TAU, log_z=0.0),
+        "NCE, equal titles masked (cpd)": lambda f: cross_pair.nce_loss(
+            f, bank_ND, index_B, noise_BM, tau=TAU, log_z=0.0, group_N=group_N
+        ),
         "NCE, gathered": lambda f: obvious.nce_loss(f, bank_ND, index_B, noise_BM, tau=TAU, log_z=0.0),
     }
 

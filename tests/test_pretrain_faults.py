@@ -27,6 +27,7 @@ from cpd.engine.signals import Requeue
 from cpd.errors import EX_REQUEUE, CpdError
 from cpd.pretrain import pretrain
 from cpd.pretrain import run as run_module
+from cpd.shards import loader
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,31 @@ def test_a_clip_that_poisons_the_loss_stops_the_command(
     assert sum(len(part["keys"]) for part in told["ranks"][0]) == 8
     monkeypatch.undo()
     pretrain(config, "cpd", seed=0, folder=tmp_path / "run")
+    assert same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_loader_process_that_is_killed_costs_no_step(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fault 63. An error at once, non-zero; the checkpoint goes on with the same result."""
+    config = open_corpus(corpus)
+    pretrain(config, "cpd", seed=0, folder=tmp_path / "whole")
+    stopped(config, tmp_path / "run", steps=4)
+    real, main_process, calls = loader.decode_frames, os.getpid(), iter(range(1000))
+
+    def deadly(video: bytes, wanted: list[int]) -> object:
+        if os.getpid() != main_process and next(calls) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(video, wanted)
+
+    monkeypatch.setattr(loader, "decode_frames", deadly)
+    over = tmp_path / "workers.yaml"
+    over.write_text("defaults: {train: {workers: 1}}")
+    arguments = ["--output", str(tmp_path / "run"), "--configfile", str(corpus / "config.yaml"), str(over)]
+    assert main(["pretrain", "cpd", *arguments]) not in (0, EX_REQUEUE)
+    assert "a loader process died or hung" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main(["pretrain", "cpd", *arguments]) == 0
     assert same(tmp_path / "run", tmp_path / "whole")
 
 

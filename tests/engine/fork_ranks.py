@@ -22,7 +22,7 @@ def run_ranks(
     """
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "cpd.engine.loop"])
+    context.set_forkserver_preload(["torch", "cpd.engine.loop", "cpd.pretrain.run"])
     port = _free_port()
     ranks = [
         context.Process(target=_rank, args=(function, rank, size, port, folder, arguments)) for rank in range(size)

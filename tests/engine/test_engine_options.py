@@ -209,6 +209,7 @@ def train_with_a_part(folder: Path, mode: str) -> None:
             (folder / f"own-{world.rank}.json").write_text(json.dumps(own.rows[0, 0].item()))
 
 
+@pytest.mark.slow
 def test_each_rank_gets_its_own_part_back(tmp_path: Path) -> None:
     assert set(run_ranks(train_with_a_part, tmp_path, "stop")) == {85}, error(tmp_path, 0)
     assert run_ranks(train_with_a_part, tmp_path, "run") == [0, 0], error(tmp_path, 0)
