@@ -64,6 +64,8 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks.titles
 	$(BIN)/python -m benchmarks.clips
+	$(BIN)/python -m benchmarks.backbones
+	$(BIN)/python -m benchmarks.frozen_text
 
 clean:
 	rm -rf results/demo data/demo logs .snakemake

@@ -54,6 +54,11 @@ def test_every_shipped_experiment_is_valid() -> None:
         ("- a\n- b", "a config file is a mapping"),
         ("run: !!python/object/apply:os.system [true]", "over.yaml"),
         ("experiments: {mine: {evaluate: {features: {sise: 256}}}}", "did you mean 'size'?"),
+        (
+            "encoders: {w: {kind: word2vec, path: w.bin}}\n"
+            "experiments: {mine: {encoder: w, stages: [{epochs: 1, lr: 0.1, lr_text: 0.1}]}}",
+            "encoder 'w' (word2vec) cannot be trained",
+        ),
         ("crawl: {retries: -1}", "retries must be 0 or more"),
         ("experiments: {mine: {stages: [{epochs: 0, lr: 0.1}]}}", "epochs must be at least 1"),
         ("experiments: {mine: {objective: {name: cros_pair}}}", "cros_pair"),

@@ -175,3 +175,9 @@ def _check_experiment(config: Config, name: str) -> None:
         raise ConfigError(
             f"experiments.{name}: no encoder {exp.encoder!r}", hint=_nearest(exp.encoder, config.encoders)
         )
+    kind = config.encoders[exp.encoder].kind
+    if kind != "transformers" and any(stage.lr_text is not None for stage in exp.stages):
+        raise ConfigError(
+            f"experiments.{name}: a stage has lr_text, and encoder {exp.encoder!r} ({kind}) cannot be trained",
+            hint="take lr_text out, or name a transformers encoder",
+        )
