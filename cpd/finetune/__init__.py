@@ -123,6 +123,7 @@ def _prepare(config: Config, run: str, data: Labelled, *, seed: int, world: Worl
         targets_N=torch.tensor(data.targets()),
         precision=optim.Precision(exp.train.precision, world.device),
         world=world,
+        options=exp.train,
     )
 
 

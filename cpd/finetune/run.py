@@ -13,15 +13,17 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cpd.config import Finetune
+from cpd.config import Finetune, Train
 from cpd.engine import optim
 from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.clips import ClipEpochs, usable
+from cpd.engine.deterministic import deterministic
 from cpd.engine.distributed import World
 from cpd.engine.loop import fit
 from cpd.engine.metrics import MetricsLog
 from cpd.engine.progress import Progress
 from cpd.engine.task import Plan, StepResult, Task, Tools
+from cpd.engine.trackers import open_trackers
 from cpd.shards.loader import ClipBatch
 from cpd.video.transforms import to_model
 
@@ -51,6 +53,7 @@ class Finetuning:
         targets_N: class of each instance of the table, int64.
         precision: of the forward pass.
         world: which rank this is.
+        options: of the experiment, which decide on trackers and determinism here, too.
     """
 
     settings: Finetune
@@ -59,10 +62,12 @@ class Finetuning:
     targets_N: torch.Tensor
     precision: optim.Precision
     world: World
+    options: Train
 
     def train(self, folder: Path, checkpoints: Checkpoints, *, stop: Callable[[], str]) -> Progress:
         """Adam with weight decay, lr / 10 at the milestones; everything is trained."""
         settings = self.settings
+        trackers = open_trackers(self.options.log, folder) if self.world.first else []
         self.model.requires_grad_(True)
         optimizer = optim.build("adam", {"all": self.model.parameters()}, weight_decay=settings.weight_decay)
         tools = Tools(
@@ -70,7 +75,7 @@ class Finetuning:
             precision=self.precision,
             world=self.world,
             checkpoints=checkpoints,
-            log=MetricsLog(folder / "metrics.jsonl", writes=self.world.first),
+            log=MetricsLog(folder / "metrics.jsonl", writes=self.world.first, trackers=trackers),
             stop=stop,
         )
         task = Task(
@@ -90,7 +95,8 @@ class Finetuning:
             schedule=optim.Schedule(kind="step", milestones=settings.milestones),
             log_every=min(10, self.clips.steps),
         )
-        return fit(task, plan, tools)
+        with deterministic(self.options.deterministic):
+            return fit(task, plan, tools)
 
     def step(self, batch: ClipBatch) -> StepResult:
         """Cross-entropy of a micro-batch, and how many it gets right."""
