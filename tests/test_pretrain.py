@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_corpus import break_video, open_corpus, write_corpus
+from small_corpus import SETTINGS, break_video, open_corpus, write_corpus
 
 from cpd import config as cpd_config
 from cpd.cli import main
@@ -181,6 +181,26 @@ def test_a_stage_may_have_a_warm_up_of_its_own(config: cpd_config.Config) -> Non
     changed = msgspec.structs.replace(one, stages=stages, train=msgspec.structs.replace(one.train, warmup_epochs=2))
     plan = prepare(config, changed, seed=0, world=World()).plan()
     assert [stage.warmup_epochs for stage in plan.stages] == [2, 0]
+
+
+def test_a_compiled_network_is_the_same_network(
+    config: cpd_config.Config, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the backend that only traces: inductor needs a C++ compiler, which a test may not ask for."""
+    compiled: list[torch.nn.Module] = []
+    real = torch.nn.Module.compile
+
+    def traced(module: torch.nn.Module) -> None:
+        compiled.append(module)
+        real(module, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    own = {**config.experiments, "compiled": {"train": {**SETTINGS["train"], "compile": True}}}
+    pretrain(msgspec.structs.replace(config, experiments=own), "compiled", seed=0, folder=tmp_path / "run")
+    assert [type(module).__name__ for module in compiled] == ["SlowResNet"]
+    assert weights(tmp_path / "run").keys() == weights(trained).keys()
+    for name, value in weights(tmp_path / "run").items():
+        torch.testing.assert_close(value, weights(trained)[name], rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_shuffling_moves_every_title_and_keeps_them_all() -> None:

@@ -9,6 +9,7 @@ import msgspec
 
 from cpd.config.base import Strict
 from cpd.config.load import Config
+from cpd.config.training import Experiment
 
 HEAD = """# Config reference
 
@@ -20,7 +21,7 @@ An overlay (`--configfile over.yaml`) merges mappings and replaces lists.
 
 def reference() -> str:
     """The whole reference page as Markdown."""
-    return HEAD + "".join(_section(kind) for kind in _reachable(Config))
+    return HEAD + "".join(_section(kind) for kind in _reachable(Config, Experiment))
 
 
 def schema() -> dict[str, Any]:
@@ -28,9 +29,9 @@ def schema() -> dict[str, Any]:
     return msgspec.json.schema(Config)
 
 
-def _reachable(kind: type[Strict]) -> list[type[Strict]]:
-    """Every config type, in the order in which keys lead to it."""
-    found = [kind]
+def _reachable(*kinds: type[Strict]) -> list[type[Strict]]:
+    """Every config type, in the order in which keys lead to it (`defaults` and `experiments` hold Experiments)."""
+    found = list(kinds)
     for known in found:
         for info in msgspec.structs.fields(known):
             found += [part for part in dict.fromkeys(_structs(info.type)) if part not in found]

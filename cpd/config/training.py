@@ -147,6 +147,7 @@ class Train(Strict, frozen=True, kw_only=True):
         milestones: epochs of a stage at which `schedule: step` divides the learning rates by 10.
         ema: decay of an exponential moving average of the weights, which is then what is validated and saved;
             null: the weights themselves.
+        compile: torch.compile of the video network (needs a C++ compiler; the first step takes minutes).
         deterministic: refuse every operation that may differ from one run to the next on a GPU (slower).
         log: where metrics go besides metrics.jsonl; the package must be installed.
     """
@@ -162,6 +163,7 @@ class Train(Strict, frozen=True, kw_only=True):
     clip_grad: float | None = None
     sync_bn: bool = False
     ema: float | None = None
+    compile: bool = False
     deterministic: bool = False
     workers: int | None = None
     checkpoint_minutes: float = 10.0

@@ -220,6 +220,8 @@ def common_parts(
     results = Path(config.results)
     table = open_table(results, [(source, SPLIT) for source in exp.sources])
     model = build_model(config, exp, seed=seed, world=world)
+    if exp.train.compile:
+        model.video.compile()  # in place: names of weights stay as they are
     titles = title_of(table)
     titles = shuffled(titles, seed=seed) if exp.shuffle_titles else titles
     precision = optim.Precision(exp.train.precision, world.device)
