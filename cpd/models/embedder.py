@@ -19,6 +19,7 @@ from cpd.models.two_tower import TwoTower
 from cpd.video import sample, transforms
 from cpd.video.cut import cut
 from cpd.video.decode import decode_frames
+from cpd.video.probe import VideoError
 from cpd.video.transforms import to_model
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ class Embedder:
         Raises:
             VideoError: the file is missing, is no video, is corrupt, too large or too short; `status` says which.
         """
-        views_VTHWC = torch.from_numpy(_views(path, start, end, views or self.test_views(), clips or Clips()))
+        try:
+            views_VTHWC = torch.from_numpy(_views(path, start, end, views or self.test_views(), clips or Clips()))
+        except VideoError as error:
+            raise VideoError(error.status, f"{path}: {error.reason}") from None
         parts = [self.embed_clips(part) for part in torch.split(views_VTHWC, CLIPS_AT_ONCE)]
         emb_VD, res5_VF = (torch.cat(group) for group in zip(*parts, strict=True))
         return normalize(emb_VD.mean(0), dim=0), res5_VF.mean(0)

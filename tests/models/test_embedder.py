@@ -80,3 +80,4 @@ def test_a_bad_file_is_named_by_its_status(tmp_path: Path, embedder: Embedder) -
         with pytest.raises(VideoError) as caught:
             embedder.embed_file(tmp_path / name)
         assert caught.value.status == status
+        assert name in str(caught.value)
