@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent
 ORDER = [
     "errors", "fileio", "cli", "config", "digest", "paper", "sources", "text", "video", "shards", "models",
     "objectives", "engine", "evaluate", "pretrain", "finetune", "tables", "report", "commands", "__main__",
+    "snakemake_cli",
 ]  # fmt: skip
 MODULES = sorted((ROOT / "cpd").rglob("*.py"))
 

@@ -65,6 +65,16 @@ def test_one_table_needs_only_its_own_runs(clone: Path) -> None:
     assert "plan_hmdb51" not in jobs
 
 
+def test_a_target_may_stand_behind_the_config_file(clone: Path) -> None:
+    """The environment's `snakemake`, word for word as a user types it."""
+    code = "import sys; from cpd.snakemake_cli import main; sys.exit(main())"
+    words = ["--cores", "all", "--configfile", "config.demo.yaml", "results/demo/tables/table1.md", "-n"]
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=clone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^pretrain +6$", done.stdout + done.stderr, re.M)
+    assert not re.search(r"^knn ", done.stdout + done.stderr, re.M)
+
+
 def test_lint_is_clean() -> None:
     snakemake(ROOT, "--lint", configfiles=())
     snakemake(ROOT, "--lint")
