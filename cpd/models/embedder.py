@@ -16,11 +16,10 @@ from torch.nn.functional import normalize
 
 from cpd.config import Clips, Experiment, FeatureViews
 from cpd.models.two_tower import TwoTower
-from cpd.video import sample, transforms
 from cpd.video.cut import cut
-from cpd.video.decode import decode_frames
 from cpd.video.probe import VideoError
 from cpd.video.transforms import to_model
+from cpd.video.views import all_views
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,14 +101,4 @@ def _views(
         stored = Path(folder) / "clip.mp4"
         cut_clip = cut(path, stored, start=start, end=end, clips=clips)
         video = stored.read_bytes()
-    wanted = sample.test_indices(cut_clip.frames, views.clips, views.frames, views.stride)
-    distinct = sorted({index for clip in wanted for index in clip})
-    frames = dict(zip(distinct, decode_frames(video, distinct), strict=True))
-    crops = []
-    for clip in wanted:
-        chosen = [frames[index] for index in clip]
-        if views.crops == 3:
-            crops += list(transforms.three_crops(chosen, views.size))
-        else:
-            crops.append(transforms.centre_clip(chosen, views.size))
-    return np.stack(crops)
+    return all_views(video, cut_clip.frames, views)

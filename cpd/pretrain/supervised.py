@@ -21,6 +21,7 @@ from cpd.engine.task import Score, StepResult
 from cpd.errors import ConfigError, CpdError
 from cpd.objectives.supervised import Labels
 from cpd.pretrain.run import Pretraining, common_parts
+from cpd.pretrain.titles import of_every_sample
 from cpd.shards.read import SampleTable
 
 
@@ -113,10 +114,5 @@ def labels_of(table: SampleTable) -> list[str]:
         CpdError: some have none.
     """
     labels = [meta.get("label") or "" for meta in table.meta]
-    without = [key for key, label in zip(table.keys, labels, strict=True) if not label]
-    if without:
-        raise CpdError(
-            f"{len(without)} samples have no label, first {without[0]}",
-            hint="objective supervised needs sources with labels (a `labels` column, or an official list)",
-        )
-    return labels
+    hint = "objective supervised needs sources with labels (a `labels` column, or an official list)"
+    return of_every_sample(table, labels, what="label", hint=hint)

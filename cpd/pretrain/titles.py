@@ -24,13 +24,20 @@ def titles_of(table: SampleTable, variant: str) -> list[str]:
         CpdError: a sample has neither.
     """
     titles = [meta.get(variant) or meta.get("title_clean") or "" for meta in table.meta]
-    empty = [key for key, title in zip(table.keys, titles, strict=True) if not title]
+    hint = "a source of pairs needs `text: true`; run its title rules and make its shards again"
+    return of_every_sample(table, titles, what=variant, hint=hint)
+
+
+def of_every_sample(table: SampleTable, texts: list[str], *, what: str, hint: str) -> list[str]:
+    """The texts, when every sample has one.
+
+    Raises:
+        CpdError: some have none; the first is named.
+    """
+    empty = [key for key, text in zip(table.keys, texts, strict=True) if not text]
     if empty:
-        raise CpdError(
-            f"{len(empty)} samples have no {variant}, first {empty[0]}",
-            hint="a source of pairs needs `text: true`; run its title rules and make its shards again",
-        )
-    return titles
+        raise CpdError(f"{len(empty)} samples have no {what}, first {empty[0]}", hint=hint)
+    return texts
 
 
 def shuffled(titles: Sequence[str], *, seed: int) -> list[str]:

@@ -23,6 +23,7 @@ from cpd.errors import CpdError
 from cpd.video import sample, transforms
 from cpd.video.decode import decode_frames
 from cpd.video.probe import VideoError
+from cpd.video.views import all_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -196,25 +197,12 @@ class _Views(Dataset[ViewBatch]):
     def __getitem__(self, index: int) -> ViewBatch:
         key = self.videos.key(index)
         try:
-            return ViewBatch(torch.from_numpy(self._all_views(index)), index, key, [])
+            n_frames = int(self.videos.frames_N[index])
+            return ViewBatch(torch.from_numpy(all_views(self.videos.read(index), n_frames, self.views)), index, key, [])
         except VideoError as error:
             size = self.views.size
             empty = torch.empty((0, self.views.frames, size, size, 3), dtype=torch.uint8)
             return ViewBatch(empty, index, key, [(key, error.reason)])
-
-    def _all_views(self, index: int) -> NDArray[np.uint8]:
-        views = self.views
-        clips = sample.test_indices(int(self.videos.frames_N[index]), views.clips, views.frames, views.stride)
-        wanted = sorted({frame for clip in clips for frame in clip})
-        place = {frame: number for number, frame in enumerate(wanted)}
-        frames = decode_frames(self.videos.read(index), wanted)
-        # Views overlap: each frame is cropped once, and then shared.
-        if views.crops == 3:
-            crops_KTHWC = transforms.three_crops(frames, views.size)
-        else:
-            crops_KTHWC = transforms.centre_clip(frames, views.size)[None]
-        order = [[place[frame] for frame in clip] for clip in clips]
-        return np.stack([crop_THWC[chosen] for chosen in order for crop_THWC in crops_KTHWC])
 
 
 def sample_rng(seed: int, *, epoch: int, key: str) -> np.random.Generator:

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -199,14 +198,8 @@ class SlowSite(site.Site):
 def counted_site(folder: Path) -> Iterator[int]:
     """The site, for as long as the context lasts; yields its port."""
     server = SlowSite((site.HOST, 0), pages=read_json(folder / "pages.json"), media=folder / "media")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with site.running(server):
         yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def hits(port: int) -> Counter[str]:

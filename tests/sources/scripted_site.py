@@ -17,6 +17,9 @@ import numpy as np
 import yaml
 
 from cpd.config import Config
+from cpd.fileio import read_jsonl
+from cpd.sources.crawl import crawl_chunk, crawl_path
+from cpd.sources.plan import write_plan
 
 
 def make_video(path: Path, *, seconds: float = 2.0, seed: int = 0) -> Path:
@@ -202,3 +205,24 @@ def kinetics_config(
         "chunk_size": chunk_size,
     }
     return make_config(folder, {"k": source}, crawl=crawl)
+
+
+CHUNK = "train-0000"
+
+
+def vid(number: int) -> str:
+    return f"video{number:06d}"
+
+
+def crawl(config: Config, **options: object) -> dict[str, dict]:
+    write_plan(config, "k")
+    crawl_chunk(config, "k", CHUNK, **options)
+    return rows_of(config)
+
+
+def rows_of(config: Config) -> dict[str, dict]:
+    return {row["id"]: row for row in read_jsonl(crawl_path(config, "k", CHUNK))}
+
+
+def other(config: Config, **changes: object) -> Config:
+    return msgspec.structs.replace(config, crawl=msgspec.structs.replace(config.crawl, **changes))

@@ -13,35 +13,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from scripted_site import kinetics_config, make_config, make_video
+from scripted_site import CHUNK, crawl, kinetics_config, make_config, make_video, rows_of, vid
 
 from cpd.config import Config
 from cpd.errors import EX_TEMPFAIL, CpdError
-from cpd.fileio import read_jsonl, sha256_file
+from cpd.fileio import sha256_file
 from cpd.sources import preflight
-from cpd.sources.crawl import crawl_chunk, crawl_path, ledger_path
+from cpd.sources.crawl import crawl_path, ledger_path
 from cpd.sources.ledger import read_ledger
 from cpd.sources.plan import plan_path, write_plan
-
-CHUNK = "train-0000"
-
-
-def crawl(config: Config, **options: object) -> dict[str, dict]:
-    write_plan(config, "k")
-    crawl_chunk(config, "k", CHUNK, **options)
-    return rows_of(config)
-
-
-def rows_of(config: Config) -> dict[str, dict]:
-    return {row["id"]: row for row in read_jsonl(crawl_path(config, "k", CHUNK))}
 
 
 def statuses(config: Config) -> dict[str, str]:
     return {identity: row["status"] for identity, row in rows_of(config).items()}
-
-
-def vid(number: int) -> str:
-    return f"video{number:06d}"
 
 
 def test_a_title_and_its_media(tmp_path, scripted_site, tiny_video):

@@ -10,14 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
 import pytest
-from scripted_site import ScriptedSite, kinetics_config, serve_script
+from scripted_site import CHUNK, ScriptedSite, crawl, kinetics_config, other, serve_script, vid
 
 from cpd.cli import main
-from cpd.config import Config
 from cpd.errors import EX_TEMPFAIL, CpdError
-from cpd.fileio import read_jsonl
 from cpd.sources import preflight
 from cpd.sources.crawl import crawl_chunk, crawl_path, ledger_path
 from cpd.sources.failures import Failure, classify
@@ -25,22 +22,6 @@ from cpd.sources.ledger import read_ledger
 from cpd.sources.plan import store_folder, write_plan
 from cpd.sources.status import split_states
 from cpd.sources.store import media_key
-
-CHUNK = "train-0000"
-
-
-def vid(number: int) -> str:
-    return f"video{number:06d}"
-
-
-def crawl(config: Config, **options: object) -> dict[str, dict]:
-    write_plan(config, "k")
-    crawl_chunk(config, "k", CHUNK, **options)
-    return {row["id"]: row for row in read_jsonl(crawl_path(config, "k", CHUNK))}
-
-
-def other(config: Config, **changes: object) -> Config:
-    return msgspec.structs.replace(config, crawl=msgspec.structs.replace(config.crawl, **changes))
 
 
 def command(folder: Path, *options: str) -> list[str]:

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from scripted_site import kinetics_config, make_config
+from scripted_site import CHUNK, crawl, kinetics_config, make_config, other, vid
 
-from cpd.config import Config
 from cpd.errors import CpdError
 from cpd.fileio import read_jsonl
 from cpd.sources import preflight
-from cpd.sources.crawl import crawl_chunk, crawl_path, ledger_path
+from cpd.sources.crawl import crawl_path, ledger_path
 from cpd.sources.deadline import deadline
 from cpd.sources.guard import PrivateAddress, is_public, only_public
 from cpd.sources.ledger import read_ledger
@@ -25,22 +24,6 @@ from cpd.sources.plan import plan_path, store_folder, write_plan
 from cpd.sources.status import ids_per_hour, split_states
 from cpd.sources.store import media_key
 from cpd.sources.takedown import listed
-
-CHUNK = "train-0000"
-
-
-def vid(number: int) -> str:
-    return f"video{number:06d}"
-
-
-def crawl(config: Config, **options: object) -> dict[str, dict]:
-    write_plan(config, "k")
-    crawl_chunk(config, "k", CHUNK, **options)
-    return {row["id"]: row for row in read_jsonl(crawl_path(config, "k", CHUNK))}
-
-
-def other(config: Config, **changes: object) -> Config:
-    return msgspec.structs.replace(config, crawl=msgspec.structs.replace(config.crawl, **changes))
 
 
 def test_takedown(tmp_path, scripted_site):

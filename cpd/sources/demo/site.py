@@ -43,10 +43,17 @@ def serve(folder: Path, *, port: int = 0) -> Iterator[int]:
         server = Site((HOST, port), pages=pages, media=Path(folder) / "media")
     except OSError as error:
         raise CpdError(f"port {port} on {HOST}: {error.strerror}", hint="use port 0 for any free one") from None
+    with running(server):
+        yield server.server_port
+
+
+@contextmanager
+def running(server: ThreadingHTTPServer) -> Iterator[None]:
+    """Answer requests in a thread for as long as the context lasts, then close the server."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield server.server_port
+        yield
     finally:
         server.shutdown()
         server.server_close()
