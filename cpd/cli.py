@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import keyword
 import os
@@ -24,7 +25,7 @@ VERBS = {
     "shards": "ls | verify: look into shards",
     "index": "gather the shards of a source into its index",
     "status": "what became of every id",
-    "pretrain": "train a video and a text tower on pairs",
+    "pretrain": "train a video and a text tower on pairs (also: cpd train)",
     "import": "take over a published checkpoint as a run",
     "export": "a run as a folder to pass on, with a model card",
     "features": "extract frozen features of a dataset",
@@ -38,6 +39,8 @@ VERBS = {
     "config": "show the merged config, or check it",
 }
 
+ALIASES = {"train": "pretrain"}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
@@ -45,10 +48,13 @@ def main(argv: list[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print(_overview())
         return 0 if argv else EX_USAGE
-    if argv[0] not in VERBS:
-        print(f"error: no verb {argv[0]!r}\n\n{_overview()}", file=sys.stderr)
+    verb = ALIASES.get(argv[0], argv[0])
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, [*VERBS, *ALIASES], n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        print(f"error: no verb {verb!r}{meant}\n\n{_overview()}", file=sys.stderr)
         return EX_USAGE
-    return _run(argv[0], argv[1:])
+    return _run(verb, argv[1:])
 
 
 def _run(verb: str, argv: list[str]) -> int:

@@ -73,3 +73,4 @@ def test_unknown_source_and_verb(overlay: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "cpd", "plann"], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 2
     assert "plann" in done.stderr
+    assert "did you mean 'plan'?" in done.stderr
