@@ -16,7 +16,7 @@ VERBS = {
     "demo-corpus": "render the demo's videos, titles, lists and web site",
     "demo-stanza": "train the demo's small stanza tagger and parser",
     "demo-encoder": "train the demo's small DistilBERT on its titles",
-    "plan": "freeze which id belongs to which chunk",
+    "chunks": "freeze which id belongs to which chunk",
     "crawl": "fetch titles and media of a chunk",
     "title-clean": "clean the titles of a chunk",
     "title-tree": "keep the verbs and nouns of a chunk's titles",

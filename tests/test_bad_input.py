@@ -40,21 +40,21 @@ def assert_refused(done: subprocess.CompletedProcess[str], *wanted: str, overlay
 
 def test_missing_csv_column(overlay: Path) -> None:
     (overlay.parent / "mine.csv").write_text("file,tilte\na.mp4,one\nb.mp4,two\n")
-    assert_refused(cpd("plan", "--source", "mine", overlay=overlay), "mine.csv", "title", overlay=overlay)
+    assert_refused(cpd("chunks", "--source", "mine", overlay=overlay), "mine.csv", "title", overlay=overlay)
 
 
 def test_missing_csv(overlay: Path) -> None:
-    assert_refused(cpd("plan", "--source", "mine", overlay=overlay), "mine.csv", overlay=overlay)
+    assert_refused(cpd("chunks", "--source", "mine", overlay=overlay), "mine.csv", overlay=overlay)
 
 
 def test_unreadable_csv(overlay: Path) -> None:
     (overlay.parent / "mine.csv").write_bytes(b"\xff\xfe\x00file,title\n\x81\x82\x00")
-    assert_refused(cpd("plan", "--source", "mine", overlay=overlay), "mine.csv", overlay=overlay)
+    assert_refused(cpd("chunks", "--source", "mine", overlay=overlay), "mine.csv", overlay=overlay)
 
 
 def test_wrong_number_of_pairs_names_the_right_one(overlay: Path) -> None:
     (overlay.parent / "mine.csv").write_text("file,title\na.mp4,one\nb.mp4,two\nc.mp4,three\n")
-    assert_refused(cpd("plan", "--source", "mine", overlay=overlay), "train: 3", overlay=overlay)
+    assert_refused(cpd("chunks", "--source", "mine", overlay=overlay), "train: 3", overlay=overlay)
 
 
 def test_missing_weights(overlay: Path) -> None:
@@ -69,7 +69,7 @@ def test_missing_shards(overlay: Path) -> None:
 
 
 def test_unknown_source_and_verb(overlay: Path) -> None:
-    assert_refused(cpd("plan", "--source", "mien", overlay=overlay), "mien", overlay=overlay)
+    assert_refused(cpd("chunks", "--source", "mien", overlay=overlay), "mien", overlay=overlay)
     done = subprocess.run([sys.executable, "-m", "cpd", "plann"], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 2
     assert "plann" in done.stderr

@@ -90,7 +90,7 @@ def read_plan(path: str | Path) -> list[Pair]:
     try:
         return [msgspec.convert(row, Pair) for row in read_jsonl(path)]
     except msgspec.ValidationError as error:
-        raise CpdError(f"{path}: not a plan: {error}", hint="run `cpd plan` again") from None
+        raise CpdError(f"{path}: not a plan: {error}", hint="run `cpd chunks` again") from None
 
 
 def is_removed(pair: Pair) -> bool:

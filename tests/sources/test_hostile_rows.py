@@ -81,7 +81,7 @@ def site(tmp_path: Path, tiny_video: Path, monkeypatch: pytest.MonkeyPatch) -> C
 
 def run(*stages: str) -> None:
     for stage in stages:
-        chunk = [] if stage in ("plan", "index") else ["--chunk", "train-0000"]
+        chunk = [] if stage in ("chunks", "index") else ["--chunk", "train-0000"]
         assert main([stage, "--source", "web", *chunk, "--configfile", "config.yaml"]) == 0, stage
 
 
@@ -93,7 +93,7 @@ def traces(folder: Path) -> set[Path]:
 def test_from_list_to_tar(site: Config, tmp_path: Path) -> None:
     """Faults 1, 2, 3, 4, 11, 12, 14, 15: ids and titles are data, and every row is accounted for."""
     before = traces(tmp_path)
-    run("plan", "crawl", "title-clean", "title-tree", "clips", "shard", "index")
+    run("chunks", "crawl", "title-clean", "title-tree", "clips", "shard", "index")
 
     ledger = {row["id"]: row for row in read_jsonl(f"{site.results}/sources/web/shards/train-0000.ledger.jsonl")}
     assert {i for i, row in ledger.items() if row["status"] == "invalid_id"} == set(BAD_IDS)
@@ -121,7 +121,7 @@ def test_from_list_to_tar(site: Config, tmp_path: Path) -> None:
 
 def test_the_report_shows_hostile_titles_as_text(site: Config) -> None:
     """Fault 17: no tag, no template expression of a title is alive on the page."""
-    run("plan", "crawl", "title-clean", "title-tree")
+    run("chunks", "crawl", "title-clean", "title-tree")
     rows = read_jsonl(f"{site.results}/sources/web/tree/train-0000.jsonl")
     path = Path(site.results) / "sources" / "web" / "tree" / "train-0000.jsonl"
     hostile = [row for row in rows if "<script>" in row["title"] or "7*7" in row["title"]]

@@ -21,7 +21,7 @@ HOSTILE = ["$(touch PWNED)", "`touch PWNED`", "../../../PWNED", "{output}", "'; 
 
 
 def touch_unless_plan(rule: re.Match[str]) -> str:
-    return rule[0] if "cpd plan" in rule[2] else f'shell:\n{rule[1]}"touch {{output:q}}"\n'
+    return rule[0] if "cpd chunks" in rule[2] else f'shell:\n{rule[1]}"touch {{output:q}}"\n'
 
 
 @pytest.fixture

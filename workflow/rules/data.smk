@@ -30,7 +30,7 @@ for name, source in C.sources.items():
             code=code_digest("cpd.sources.plan", "cpd.sources.readers"),
             source=name,
         shell:
-            "python -m cpd plan" " --source {params.source}" " > {log} 2>&1"
+            "python -m cpd chunks" " --source {params.source}" " > {log} 2>&1"
 
 
 rule crawl:
