@@ -22,20 +22,3 @@ rule tables:
     """Every table, in every format."""
     input:
         expand(f"{R}/tables/{{table}}.{{suffix}}", table=C.tables, suffix=FORMATS),
-
-
-rule report:
-    """One self-contained page about the whole run."""
-    input:
-        rules.tables.input,
-        [index(source) for source in C.sources],
-    output:
-        report(f"{R}/report.html", category="Report"),
-    log:
-        "logs/report.log",
-    conda:
-        "../../envs/cpd.yaml"
-    params:
-        code=code_digest("cpd.report"),
-    shell:
-        "python -m cpd report" " --output {output:q}" " > {log} 2>&1"
