@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 DEMO := --configfile config.demo.yaml
 SNAKEMAKE := $(BIN)/snakemake --cores all
 
-.PHONY: setup demo demo-seeds test test-fast soak lint format bench clean help
+.PHONY: setup demo demo-seeds test test-fast soak lint format bench docs clean help
 
 help:
 	@echo "make demo        the whole pipeline on a generated corpus, on this machine's CPU"
@@ -15,6 +15,7 @@ help:
 	@echo "make test        lint and tests"
 	@echo "make test-fast   the fast tier of the tests"
 	@echo "make soak        50 random kill -9 over the data path, some minutes (results/soak.json)"
+	@echo "make docs        the documentation site, in site/"
 	@echo "make bench       speed, side by side with the obvious implementation"
 
 setup: $(STAMP)
@@ -66,6 +67,11 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.clips
 	$(BIN)/python -m benchmarks.backbones
 	$(BIN)/python -m benchmarks.frozen_text
+
+docs: $(STAMP)
+	$(BIN)/python -m cpd config --reference > docs/config.md
+	$(BIN)/zensical build --strict
+	@echo "site/index.html"
 
 clean:
 	rm -rf results/demo data/demo logs .snakemake
