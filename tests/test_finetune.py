@@ -20,10 +20,11 @@ from cpd.engine import optim
 from cpd.engine.distributed import World
 from cpd.engine.signals import Requeue
 from cpd.errors import CpdError
+from cpd.evaluate.predictions import Classified, predictions_path, read_predictions
 from cpd.evaluate.result import read_result
 from cpd.finetune import finetune, ranking
 from cpd.finetune import views as finetune_views
-from cpd.finetune.data import Labelled, balanced_subset, open_split, split_names
+from cpd.finetune.data import balanced_subset, open_split, split_names
 from cpd.finetune.views import merged, predict
 from cpd.pretrain import pretrain
 from cpd.shards.loader import ViewBatch
@@ -53,6 +54,12 @@ def test_result_of_each_kind_of_split(config: cpd_config.Config, dataset: str, s
     assert (result.protocol, result.n, result.split, result.world_size) == ("finetune", n, split, 1)
     assert result.views == {"clips": 2, "crops": 3, "frames": 4, "stride": 2, "size": 24}
     assert 0 <= result.values["top1"] <= result.values["top5"] <= 100
+    told = read_predictions(predictions_path(result_file(config, f"{dataset}-{split}")))
+    assert isinstance(told, Classified)
+    right = sum(best[0] == label for best, label in zip(told.top5["all"], told.labels, strict=True))
+    assert (len(told.keys), 100 * right / n) == (n, pytest.approx(result.values["top1"]))
+    keys = {meta["key"]: meta["label"] for meta in open_split(config, dataset, split=split, seed=0).table.meta}
+    assert [told.classes[i] for i in told.labels] == [keys[key] for key in told.keys]
     assert ("motion" in result.values) == (dataset == "acts")
     assert not (Path(config.results) / "eval" / "random" / "finetune" / "checkpoints").exists()
 
@@ -69,6 +76,9 @@ def test_stopped_and_resumed_gives_the_same_numbers(config: cpd_config.Config) -
     before = path.stat().st_mtime_ns
     finetune(config, "random", "acts", split="1")
     assert path.stat().st_mtime_ns == before
+    predictions_path(path).unlink()
+    finetune(config, "random", "acts", split="1")
+    assert predictions_path(path).exists(), "half of the outputs is not a finished run"
 
 
 def test_it_learns_what_it_is_shown(config: cpd_config.Config) -> None:
@@ -166,10 +176,9 @@ def test_defect_c_lost_views_and_lost_videos_are_errors(monkeypatch: pytest.Monk
 
 
 def test_ranking_orders_classes_by_probability() -> None:
-    labels = ["b", "a", "c"]
-    data = Labelled(table=Table(), labels=labels, classes=["a", "b", "c"], train=[0], test=[0, 1, 2])
-    predictions = {"k0": torch.tensor([0.1, 0.7, 0.2]), "k2": torch.tensor([0.5, 0.1, 0.4])}
-    assert ranking(predictions, data) == ([["b", "c", "a"], ["a", "c", "b"]], ["b", "c"])
+    probabilities = [torch.tensor([0.1, 0.7, 0.2]), torch.tensor([0.4, 0.2, 0.4])]
+    assert ranking(probabilities, ["a", "b", "c"]) == [["b", "c", "a"], ["a", "c", "b"]]
+    assert len(ranking([torch.rand(9)], list("abcdefghi"))[0]) == 5
 
 
 def test_command(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

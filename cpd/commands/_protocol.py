@@ -1,4 +1,4 @@
-"""What the commands of the protocols share: their arguments, and the result they write."""
+"""What the commands of the protocols on frozen features share: arguments, and the two files they write."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import time
 from typing import TYPE_CHECKING
 
 from cpd.cli import add_config_argument
+from cpd.config import load_config
+from cpd.evaluate.predictions import predictions_path, write_predictions
 from cpd.evaluate.result import leaves, make_result, result_path, write_result
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
-    from typing import Any
+    from collections.abc import Callable
 
     from cpd.config import Config
+    from cpd.evaluate.predictions import Measured
+
+BOTH = ("train", "test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,30 +28,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(parser)
 
 
-def finish(
-    config: Config,
+def run_protocol(
     args: argparse.Namespace,
-    *,
     protocol: str,
-    values: Mapping[str, Any],
-    n: int,
-    inputs: Mapping[str, str],
-    started: float,
+    measure: Callable[[Config, argparse.Namespace], Measured],
+    *,
+    sides: tuple[str, ...] = BOTH,
 ) -> int:
-    """Write the result of a command that began at `started` (`time.monotonic()`), and say what it measured."""
+    """Measure, write predictions and result, and say what was measured.
+
+    Args:
+        args: what `add_arguments` asked for.
+        protocol: its name.
+        measure: the protocol on these arguments.
+        sides: whose features it reads.
+    """
+    from cpd.evaluate.datasets import inputs
+
+    started = time.monotonic()
+    config = load_config(*args.configfile)
+    measured = measure(config, args)
     result = make_result(
         config,
         args.run,
         protocol=protocol,
         dataset=args.dataset,
         split=args.split,
-        values=values,
-        n=n,
-        inputs=inputs,
+        values=measured.values,
+        n=len(measured),
+        inputs=inputs(config, args.run, dataset=args.dataset, sides=sides),
         wall_seconds=time.monotonic() - started,
     )
     path = result_path(config, args.run, protocol=protocol, dataset=args.dataset, split=args.split)
+    write_predictions(predictions_path(path), measured.predictions)
     write_result(path, result)
-    shown = {key: value for key, value in leaves(values).items() if "chance" not in key}
-    print(f"{path} (n={n})\n" + "\n".join(f"  {key} {value:g}" for key, value in shown.items()))
+    shown = {key: value for key, value in leaves(measured.values).items() if "chance" not in key}
+    print(f"{path} (n={result.n})\n" + "\n".join(f"  {key} {value:g}" for key, value in shown.items()))
     return 0

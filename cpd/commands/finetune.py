@@ -3,8 +3,8 @@
   cpd finetune --run cpd-clean --dataset ucf101 --split 1 --configfile config.demo.yaml
   cpd finetune --run cpd-r34@1 --dataset kinetics-lowshot --split 0.1 --gpus 8
 
-Writes R/eval/RUN/finetune/DATASET-SPLIT.json. Stopped by SIGTERM or SIGUSR1 it saves, and exits with 85; the same
-command goes on from there.
+Writes R/eval/RUN/finetune/DATASET-SPLIT.json, and DATASET-SPLIT.predictions.json beside it: the best five classes of
+every test item. Stopped by SIGTERM or SIGUSR1 it saves, and exits with 85; the same command goes on from there.
 """
 
 from __future__ import annotations

@@ -2,20 +2,21 @@
   cpd linear --run cpd-r34 --dataset kinetics
   cpd linear --run cpd-r34 --dataset ucf101 --split 1 --configfile config.yaml config.demo.yaml
 
-Needs the run's features (`cpd features`); writes R/eval/RUN/linear/DATASET-SPLIT.json.
+Needs the run's features (`cpd features`); writes R/eval/RUN/linear/DATASET-SPLIT.json, and
+DATASET-SPLIT.predictions.json beside it: the best five classes of every test item.
 """
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
-from cpd.commands._protocol import add_arguments, finish
-from cpd.config import load_config
-from cpd.evaluate.result import parse_run
+from cpd.commands._protocol import add_arguments, run_protocol
 
 if TYPE_CHECKING:
     import argparse
+
+    from cpd.config import Config
+    from cpd.evaluate.predictions import Measured
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,14 +26,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train a probe on the training items and test it."""
-    from cpd.evaluate import datasets, linear
-    from cpd.evaluate.result import settings_of
+    return run_protocol(args, "linear", _measure)
 
-    started = time.monotonic()
-    config = load_config(*args.configfile)
+
+def _measure(config: Config, args: argparse.Namespace) -> Measured:
+    from cpd.evaluate import datasets, linear
+    from cpd.evaluate.result import parse_run, settings_of
+
     train, test = datasets.labelled(config, args.run, dataset=args.dataset, split=args.split)
     factors = datasets.factors_of(config, args.dataset)
     seed = parse_run(args.run)[1]
-    values = linear.evaluate(train, test, settings_of(config, args.run).linear, seed=seed, factors=factors)
-    inputs = datasets.inputs(config, args.run, dataset=args.dataset)
-    return finish(config, args, protocol="linear", values=values, n=len(test), inputs=inputs, started=started)
+    return linear.evaluate(train, test, settings_of(config, args.run).linear, seed=seed, factors=factors)

@@ -87,8 +87,17 @@ def test_items(config: Config, run: str, *, dataset: str, split: str) -> tuple[L
     return _labelled(features, rows, spec, where=f"{dataset}-{split} test"), sorted(set(features.labels) - {""})
 
 
-def pairs(config: Config, run: str, *, dataset: str, split: str, n: int) -> tuple[Tensor, Tensor]:
-    """video_ND and text_ND of the first `n` test pairs, in the order of the shards.
+@dataclass(frozen=True)
+class Pairs:
+    """N videos and their titles, row by row."""
+
+    video_ND: Tensor
+    text_ND: Tensor
+    keys: list[str]
+
+
+def pairs(config: Config, run: str, *, dataset: str, split: str, n: int) -> Pairs:
+    """Embeddings of the first `n` test pairs, in the order of the shards.
 
     Raises:
         CpdError: the source has no titles, or no pair is left.
@@ -97,8 +106,9 @@ def pairs(config: Config, run: str, *, dataset: str, split: str, n: int) -> tupl
     features = load_split(config, run, source=spec.source, split=spec.test)
     if len(features.text_ND) != len(features):
         raise CpdError(f"source {spec.source!r} has no titles (text: false)", hint="retrieval needs pairs")
-    rows = torch.tensor(members(features, spec, split=split, side="test")[:n], dtype=torch.int64)
-    return features.emb_ND[rows], features.text_ND[rows]
+    rows = members(features, spec, split=split, side="test")[:n]
+    index_N = torch.tensor(rows, dtype=torch.int64)
+    return Pairs(features.emb_ND[index_N], features.text_ND[index_N], [features.keys[row] for row in rows])
 
 
 def members(features: Features, dataset: Dataset, *, split: str, side: str) -> list[int]:

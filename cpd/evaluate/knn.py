@@ -9,13 +9,14 @@ Shapes: N training items, Q test items, D features, K classes, k neighbours.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn.functional import normalize
 
 from cpd.config import Knn
-from cpd.evaluate.factors import Factors, classification_scores
+from cpd.evaluate.factors import Factors
+from cpd.evaluate.predictions import Measured, scored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 CHUNK = 256
 
 
-def evaluate(train: Labelled, test: Labelled, settings: Knn, *, factors: Factors | None = None) -> dict[str, Any]:
+def evaluate(train: Labelled, test: Labelled, settings: Knn, *, factors: Factors | None = None) -> Measured:
     """Scores of every feature: {"emb": {"top1", "top5", "chance", ...}, "res5": ...}, in percent."""
-    values = {}
-    for name, train_ND in train.features.items():
-        ranked = classify(train_ND, train.labels, test.features[name], settings)
-        values[name] = classification_scores(ranked, test.labels, factors)
-    return values
+    ranked = {
+        name: classify(train_ND, train.labels, test.features[name], settings)
+        for name, train_ND in train.features.items()
+    }
+    return scored(ranked, test.labels, test.keys, classes=train.labels, factors=factors)
 
 
 def classify(train_ND: Tensor, labels: list[str], test_QD: Tensor, settings: Knn) -> list[list[str]]:

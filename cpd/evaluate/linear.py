@@ -5,7 +5,7 @@ Shapes: N training items, Q test items, D features, K classes, B batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -14,7 +14,8 @@ from tqdm import tqdm
 
 from cpd.config import Linear
 from cpd.errors import CpdError
-from cpd.evaluate.factors import Factors, classification_scores
+from cpd.evaluate.factors import Factors
+from cpd.evaluate.predictions import Measured, scored
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,17 +25,17 @@ if TYPE_CHECKING:
 
 def evaluate(
     train: Labelled, test: Labelled, settings: Linear, *, seed: int = 0, factors: Factors | None = None
-) -> dict[str, Any]:
+) -> Measured:
     """Scores of a probe on every feature: {"emb": {"top1", "top5", "chance", ...}, "res5": ...}, in percent.
 
     Raises:
         CpdError: fewer than two training items.
     """
-    values = {}
-    for name, train_ND in train.features.items():
-        ranked = classify(train_ND, train.labels, test.features[name], settings, seed=seed, name=name)
-        values[name] = classification_scores(ranked, test.labels, factors)
-    return values
+    ranked = {
+        name: classify(train_ND, train.labels, test.features[name], settings, seed=seed, name=name)
+        for name, train_ND in train.features.items()
+    }
+    return scored(ranked, test.labels, test.keys, classes=train.labels, factors=factors)
 
 
 def classify(

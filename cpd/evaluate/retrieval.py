@@ -5,62 +5,37 @@ Shapes: N pairs, D embedding.
 
 from __future__ import annotations
 
-import statistics
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn.functional import normalize
+from cpd.evaluate.predictions import TOP, Measured, Ranked, Retrieved
+from cpd.evaluate.ranks import best, chance, ranks, scores, unit_pairs
 
-from cpd.errors import CpdError
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-TIE = 1e-6  # similarities closer than this count as equal, whatever the matrix product's order of summing
-RECALLS = (1, 5, 10)
+    from torch import Tensor
 
 
-def evaluate(video_ND: Tensor, text_ND: Tensor) -> dict[str, dict[str, float]]:
+def evaluate(video_ND: Tensor, text_ND: Tensor, *, keys: Sequence[str]) -> Measured:
     """Recall at 1, 5 and 10 in percent and median rank (1 is best), in both directions, and chance.
-
-    Ties are pessimistic: every candidate that is as similar as the right one stands before it, so that a constant
-    embedding ranks last, not first.
 
     Args:
         video_ND: embeddings of N videos; text_ND those of their titles, row by row.
         text_ND: see `video_ND`.
+        keys: of the N pairs.
 
     Returns:
-        {"t2v": {"r1", "r5", "r10", "median_rank"}, "v2t": ..., "chance": ...}
+        Values {"t2v": {"r1", "r5", "r10", "median_rank"}, "v2t": ..., "chance": ...}; ranks with ties against the
+        right pair (`ranks.ranks`), and the best five of each query.
 
     Raises:
         CpdError: no pairs, shapes that differ, or values that are not finite.
     """
-    if video_ND.shape != text_ND.shape or video_ND.ndim != 2 or not len(video_ND):
-        raise CpdError(
-            f"retrieval of {tuple(video_ND.shape)} videos by {tuple(text_ND.shape)} texts", hint="one row a pair each"
-        )
-    video_ND, text_ND = normalize(video_ND.double(), dim=1), normalize(text_ND.double(), dim=1)
-    if not (video_ND.isfinite().all() and text_ND.isfinite().all()):
-        raise CpdError("retrieval: an embedding is not finite", hint="training diverged; lower the learning rate")
-    return {
-        "t2v": _scores(ranks(text_ND, video_ND)),
-        "v2t": _scores(ranks(video_ND, text_ND)),
-        "chance": chance(len(video_ND)),
-    }
+    video_ND, text_ND = unit_pairs(video_ND, text_ND)
+    t2v, v2t = _ranked(text_ND, video_ND), _ranked(video_ND, text_ND)
+    values = {"t2v": scores(t2v.rank), "v2t": scores(v2t.rank), "chance": chance(len(video_ND))}
+    return Measured(values, Retrieved(keys=list(keys), t2v=t2v, v2t=v2t))
 
 
-def ranks(query_ND: Tensor, gallery_ND: Tensor) -> list[int]:
-    """Rank of row i of the gallery for query i: the number of rows that are at least as similar, itself included."""
-    found: list[int] = []
-    own_N = (query_ND * gallery_ND).sum(dim=1)
-    for query_BD, own_B in zip(torch.split(query_ND, 1024), torch.split(own_N, 1024), strict=True):
-        found += (query_BD @ gallery_ND.T >= own_B[:, None] - TIE).sum(dim=1).tolist()
-    return found
-
-
-def chance(n: int) -> dict[str, float]:
-    """What a random order of n candidates scores."""
-    return {f"r{k}": 100.0 * min(k, n) / n for k in RECALLS} | {"median_rank": (n + 1) / 2}
-
-
-def _scores(rank_N: list[int]) -> dict[str, float]:
-    recalls = {f"r{k}": 100.0 * sum(rank <= k for rank in rank_N) / len(rank_N) for k in RECALLS}
-    return recalls | {"median_rank": float(statistics.median(rank_N))}
+def _ranked(query_ND: Tensor, gallery_ND: Tensor) -> Ranked:
+    return Ranked(rank=ranks(query_ND, gallery_ND), top5=best(query_ND, gallery_ND, k=TOP))

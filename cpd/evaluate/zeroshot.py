@@ -15,10 +15,13 @@ from torch.nn.functional import normalize
 
 from cpd.config import ZeroShot
 from cpd.errors import CpdError
-from cpd.evaluate.factors import Factors, classification_scores, percent
+from cpd.evaluate.factors import Factors, percent
+from cpd.evaluate.predictions import Measured, scored
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from cpd.evaluate.datasets import Labelled
 
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -29,36 +32,31 @@ def class_phrase(name: str) -> str:
 
 
 def evaluate(
-    video_QD: Tensor,
-    labels: list[str],
-    class_KD: Tensor,
-    *,
-    classes: list[str],
-    settings: ZeroShot,
-    factors: Factors | None = None,
-) -> dict[str, Any]:
+    test: Labelled, class_KD: Tensor, *, classes: list[str], settings: ZeroShot, factors: Factors | None = None
+) -> Measured:
     """Scores over all classes and over random subsets of them.
 
     Args:
-        video_QD: embeddings of Q test videos.
-        labels: their classes.
+        test: Q test videos; of their features, "emb" (Q, D) counts.
         class_KD: embeddings of the K class names.
         classes: the K names.
         settings: sizes of the subsets (those of K or more are skipped), and how many draws of each.
         factors: as for `factor_scores`.
 
     Returns:
-        {"classes": K, "all": {"top1", "top5", "chance", ...}, "20": {"top1", "std", "chance": {"top1"}}, ...}:
-        mean and sample standard deviation over the draws (0 for one draw), in percent.
+        Values {"classes": K, "all": {"top1", "top5", "chance", ...}, "20": {"top1", "std", "chance": {"top1"}}, ...}:
+        mean and sample standard deviation over the draws (0 for one draw), in percent; predictions over all classes.
     """
-    sim_QK = normalize(video_QD.float(), dim=1) @ normalize(class_KD.float(), dim=1).T
+    sim_QK = normalize(test.features["emb"].float(), dim=1) @ normalize(class_KD.float(), dim=1).T
     best_QK = sim_QK.sort(dim=1, descending=True, stable=True).indices[:, :5].tolist()
     ranked = [[classes[c] for c in best] for best in best_QK]
-    values: dict[str, Any] = {"classes": len(classes), "all": classification_scores(ranked, labels, factors)}
-    for size in settings.subsets:
-        if size < len(classes):
-            values[str(size)] = _subset_scores(sim_QK, labels, classes, size=size, draws=settings.draws)
-    return values
+    overall = scored({"all": ranked}, test.labels, test.keys, classes=classes, factors=factors)
+    subsets = {
+        str(size): _subset_scores(sim_QK, test.labels, classes, size=size, draws=settings.draws)
+        for size in settings.subsets
+        if size < len(classes)
+    }
+    return Measured({"classes": len(classes), **overall.values, **subsets}, overall.predictions)
 
 
 def draw_classes(classes: list[str], *, size: int, draw: int) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from cpd.engine.clips import ClipEpochs
 from cpd.engine.distributed import World
 from cpd.errors import CpdError
 from cpd.evaluate.datasets import factors_of
-from cpd.evaluate.factors import classification_scores
+from cpd.evaluate.predictions import TOP, Measured, predictions_path, scored, write_predictions
 from cpd.evaluate.result import (
     Result,
     config_digest,
@@ -36,7 +36,7 @@ from cpd.evaluate.result import (
 )
 from cpd.finetune.data import Labelled, open_split
 from cpd.finetune.run import Classifier, Finetuning
-from cpd.finetune.views import Predictions, predict
+from cpd.finetune.views import predict
 from cpd.models.checkpoint import load_video
 from cpd.shards.loader import worker_count
 
@@ -78,21 +78,22 @@ def finetune(
         folder = _folder(config, run, dataset, split)
         checkpoints = Checkpoints(folder / "steps", 2, identity=identity)
         progress = tuning.train(folder, checkpoints, stop=stop)
-        values, n = _test(config, dataset, data, tuning)
+        measured = _test(config, dataset, data, tuning)
         result = make_result(
             config,
             run,
             protocol="finetune",
             dataset=dataset,
             split=split,
-            values=values,
-            n=n,
+            values=measured.values,
+            n=len(measured),
             inputs=identity["inputs"],
             wall_seconds=max(progress.seconds, time.monotonic() - started),
             code=[CODE],
             world_size=world.size,
         )
         if world.first:
+            write_predictions(predictions_path(path), measured.predictions)
             write_result(path, result)
             _remove(folder, checkpoints)
         distributed.barrier(world)
@@ -133,8 +134,8 @@ def _workers(settings: Finetune, exp: Experiment, data: Labelled, world: World) 
     return worker_count(asked, shards=len(data.train), world=world.size)
 
 
-def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning) -> tuple[dict[str, Any], int]:
-    """Scores, and the number of videos they are over."""
+def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning) -> Measured:
+    """Scores and predictions of the test videos that could be read, and how many could not."""
     predictions, failed = predict(
         tuning.model,
         data.table,
@@ -147,15 +148,21 @@ def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning) -> t
     )
     if not predictions:
         raise CpdError(f"{dataset}: none of {len(data.test)} test videos could be read: {next(iter(failed.values()))}")
-    ranked, truth = ranking(predictions, data)
-    return {**classification_scores(ranked, truth, factors_of(config, dataset)), "failed": len(failed)}, len(truth)
+    tested = [i for i in data.test if data.table.keys[i] in predictions]
+    found = scored(
+        {"all": ranking([predictions[data.table.keys[i]] for i in tested], data.classes)},
+        [data.labels[i] for i in tested],
+        [data.table.keys[i] for i in tested],
+        classes=data.classes,
+        factors=factors_of(config, dataset),
+    )
+    return Measured({**found.values["all"], "failed": len(failed)}, found.predictions)
 
 
-def ranking(predictions: Predictions, data: Labelled) -> tuple[list[list[str]], list[str]]:
-    """Per test video with a prediction its best five classes, best first, and its true one."""
-    tested = [(predictions[data.table.keys[i]], data.labels[i]) for i in data.test if data.table.keys[i] in predictions]
-    ranked_N5 = torch.stack([p_K for p_K, _ in tested]).topk(min(5, len(data.classes)), dim=1).indices
-    return [[data.classes[k] for k in row] for row in ranked_N5.tolist()], [label for _, label in tested]
+def ranking(probabilities: Sequence[torch.Tensor], classes: Sequence[str]) -> list[list[str]]:
+    """Of each video's probabilities (K,) the (at most five) best classes, best first; of equals the first stands."""
+    order_NK = torch.stack(list(probabilities)).sort(dim=1, descending=True, stable=True).indices
+    return [[classes[k] for k in row] for row in order_NK[:, :TOP].tolist()]
 
 
 def _identity(
@@ -179,7 +186,7 @@ def _identity(
 
 def _finished(path: Path, identity: dict[str, Any]) -> Result | None:
     """The result of the same settings, inputs and code, when it is there already."""
-    if not path.exists():
+    if not (path.exists() and predictions_path(path).exists()):
         return None
     result = read_result(path)
     found = (result.config_digest, result.code_digest, result.inputs)

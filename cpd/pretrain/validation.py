@@ -14,7 +14,7 @@ from cpd.config import FeatureViews
 from cpd.engine import distributed, optim
 from cpd.engine.distributed import World
 from cpd.engine.task import Score
-from cpd.evaluate import retrieval
+from cpd.evaluate import ranks
 from cpd.models.two_tower import TwoTower
 from cpd.pretrain.titles import Titles
 from cpd.shards.loader import view_loader
@@ -53,7 +53,8 @@ class HeldOut:
         index_N, video_ND, failed = self._videos()
         text_ND = self.model.embed_text(self.titles.constant(index_N)).float()
         self.model.train()
-        found = retrieval.evaluate(video_ND.cpu(), text_ND.cpu())["t2v"]
+        video_ND, text_ND = ranks.unit_pairs(video_ND.cpu(), text_ND.cpu())
+        found = ranks.scores(ranks.ranks(text_ND, video_ND))
         values = {**found, "n": float(len(index_N)), "failed": float(failed)}
         return Score(value=sum(found[name] for name in RECALLS) / len(RECALLS), values=values)
 

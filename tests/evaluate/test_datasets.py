@@ -15,6 +15,7 @@ from cpd.config import Config
 from cpd.errors import CpdError
 from cpd.evaluate import datasets
 from cpd.evaluate.features import features_path, load
+from cpd.evaluate.predictions import Classified, Retrieved, predictions_path, read_predictions
 from cpd.evaluate.result import read_result, result_path
 
 RUN = "cpd-r34"
@@ -102,6 +103,13 @@ def test_classification_commands(config: Config, arguments: list[str], protocol:
     assert main([protocol, *arguments]) == 0
     again = read_result(path)
     assert again.values == result.values
+    told = read_predictions(predictions_path(path))
+    assert isinstance(told, Classified)
+    assert (told.classes, told.keys) == (sorted(CLASSES), [f"val-{i}" for i in range(12)])
+    assert [told.classes[i] for i in told.labels] == [CLASSES[i % 4] for i in range(12)]
+    for feature, best in told.top5.items():
+        right = sum(row[0] == label for row, label in zip(best, told.labels, strict=True))
+        assert result.values[feature]["top1"] == pytest.approx(100 * right / 12)
 
 
 def test_retrieval_command_takes_the_first_n(config: Config, arguments: list[str]) -> None:
@@ -109,6 +117,12 @@ def test_retrieval_command_takes_the_first_n(config: Config, arguments: list[str
     result = read_result(result_path(config, RUN, protocol="retrieval", dataset="kinetics", split="test"))
     assert result.n == 6
     assert result.values["t2v"]["r1"] == 100
+    path = result_path(config, RUN, protocol="retrieval", dataset="kinetics", split="test")
+    told = read_predictions(path.with_name("kinetics-test.predictions.json"))
+    assert isinstance(told, Retrieved)
+    assert told.keys == [f"val-{i}" for i in range(6)]
+    assert told.t2v.rank == [1] * 6
+    assert [best[0] for best in told.v2t.top5] == list(range(6))
 
 
 def test_zeroshot_command(config: Config, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from cpd.config import Knn
 from cpd.evaluate import knn
 from cpd.evaluate.datasets import Labelled
+from cpd.evaluate.predictions import Classified
 
 
 def data(n: int, n_classes: int, *, seed: int, dim: int = 12) -> tuple[torch.Tensor, list[str]]:
@@ -53,7 +54,8 @@ def test_agrees_with_scikit_learn(vote: str) -> None:
     weights = "uniform" if vote == "majority" else (lambda distance: np.exp((1 - distance) / settings.tau))
     twin = KNeighborsClassifier(15, metric="cosine", algorithm="brute", weights=weights)
     twin.fit(train_ND.numpy(), labels)
-    values = knn.evaluate(Labelled({"x": train_ND}, labels, labels), Labelled({"x": test_QD}, truth, truth), settings)
+    train, test = Labelled({"x": train_ND}, labels, labels), Labelled({"x": test_QD}, truth, truth)
+    values = knn.evaluate(train, test, settings).values
     ours = [best[0] for best in knn.classify(train_ND, labels, test_QD, settings)]
     counts = twin.predict_proba(test_QD.numpy())
     clear = np.sort(counts, axis=1)[:, -1] > np.sort(counts, axis=1)[:, -2]  # scikit-learn breaks ties by class order
@@ -75,7 +77,11 @@ def test_k_may_exceed_the_training_set() -> None:
 def test_a_class_that_training_lacks_counts_as_wrong() -> None:
     train = Labelled({"x": torch.eye(2)}, ["a", "b"], ["1", "2"])
     test = Labelled({"x": torch.eye(2)}, ["a", "z"], ["3", "4"])
-    assert knn.evaluate(train, test, Knn(k=1))["x"]["top1"] == 50
+    found = knn.evaluate(train, test, Knn(k=1))
+    assert found.values["x"]["top1"] == 50
+    assert found.predictions == Classified(
+        classes=["a", "b", "z"], keys=["3", "4"], labels=[0, 2], top5={"x": [[0], [1]]}
+    )
 
 
 def test_more_queries_than_a_chunk() -> None:

@@ -63,7 +63,7 @@ def test_accuracy_is_that_of_logistic_regression() -> None:
     twin = LogisticRegression(C=1e3, max_iter=500).fit(scaler.transform(train_ND.numpy()), labels)
     wanted = 100 * twin.score(scaler.transform(test_QD.numpy()), truth)
     train, test = Labelled({"emb": train_ND}, labels, labels), Labelled({"emb": test_QD}, truth, truth)
-    got = linear.evaluate(train, test, Linear(epochs=20, lr=1e-2, step=10, batch=64))["emb"]["top1"]
+    got = linear.evaluate(train, test, Linear(epochs=20, lr=1e-2, step=10, batch=64)).values["emb"]["top1"]
     assert abs(got - wanted) < 3
     assert got > 80
 

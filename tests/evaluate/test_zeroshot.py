@@ -10,6 +10,7 @@ import torch
 from cpd.config import ZeroShot
 from cpd.errors import CpdError
 from cpd.evaluate import zeroshot
+from cpd.evaluate.datasets import Labelled
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,10 @@ def case(seed: int = 0) -> tuple[torch.Tensor, list[str], torch.Tensor, list[str
     return video_QD, [classes[i] for i in label_Q.tolist()], class_KD, classes
 
 
+def items(video_QD: torch.Tensor, labels: list[str]) -> Labelled:
+    return Labelled({"emb": video_QD}, labels, [f"k{i}" for i in range(len(labels))])
+
+
 def slow(video_QD: torch.Tensor, labels: list[str], class_KD: torch.Tensor, named: dict[str, int]) -> float:
     hits = []
     for video_D, label in zip(video_QD, labels, strict=True):
@@ -50,7 +55,8 @@ def slow(video_QD: torch.Tensor, labels: list[str], class_KD: torch.Tensor, name
 def test_agrees_with_the_slow_twin() -> None:
     video_QD, labels, class_KD, classes = case()
     settings = ZeroShot(subsets=(3, 12, 50), draws=4)
-    values = zeroshot.evaluate(video_QD, labels, class_KD, classes=classes, settings=settings)
+    measured = zeroshot.evaluate(items(video_QD, labels), class_KD, classes=classes, settings=settings)
+    values = measured.values
     place = {name: i for i, name in enumerate(classes)}
     assert values["all"]["top1"] == pytest.approx(slow(video_QD, labels, class_KD, place))
     draws = [zeroshot.draw_classes(classes, size=3, draw=draw) for draw in range(4)]
@@ -59,6 +65,10 @@ def test_agrees_with_the_slow_twin() -> None:
     assert values["3"]["std"] == pytest.approx(statistics.stdev(scores))
     assert set(values) == {"classes", "all", "3"}, "subsets of all classes or more are skipped"
     assert values["all"]["top1"] < values["3"]["top1"]
+    told = measured.predictions
+    assert [classes[i] for i in told.labels] == labels
+    right = sum(best[0] == i for best, i in zip(told.top5["all"], told.labels, strict=True))
+    assert values["all"]["top1"] == pytest.approx(100 * right / 90)
 
 
 def test_draws_differ_and_do_not_depend_on_order() -> None:
@@ -71,8 +81,7 @@ def test_draws_differ_and_do_not_depend_on_order() -> None:
 def test_draws_without_any_test_video_are_told() -> None:
     with pytest.raises(CpdError, match="no test video"):
         zeroshot.evaluate(
-            torch.ones(1, 2),
-            ["z"],
+            items(torch.ones(1, 2), ["z"]),
             torch.ones(30, 2),
             classes=[f"c{i}" for i in range(30)],
             settings=ZeroShot(subsets=(2,)),

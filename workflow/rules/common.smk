@@ -44,7 +44,7 @@ wildcard_constraints:
     table="|".join(C.tables),
     run=r"[A-Za-z0-9._+-]+(@[0-9]+)?",
     chunk=r"[a-z]+-[0-9]+",
-    split=r"[a-z0-9.]+",
+    split=r"[a-z0-9]+(\.[0-9]+)?",
 
 
 def digest(*values) -> str:

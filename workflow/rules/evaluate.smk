@@ -1,4 +1,9 @@
-# Frozen features once per run and split; then one rule a protocol. Result files are all that tables read.
+# Frozen features once per run and split; then one rule a protocol. Result files are all that tables read; what was
+# predicted for each item stands beside them, for the report.
+
+
+def predictions(protocol: str) -> str:
+    return result(protocol).removesuffix(".json") + ".predictions.json"
 
 
 rule features:
@@ -33,6 +38,7 @@ rule knn:
         lambda w: feature_files(w.run, w.dataset),
     output:
         result("knn"),
+        predictions("knn"),
     log:
         "logs/knn/{run}/{dataset}-{split}.log",
     conda:
@@ -53,6 +59,7 @@ rule linear:
         lambda w: feature_files(w.run, w.dataset),
     output:
         result("linear"),
+        predictions("linear"),
     log:
         "logs/linear/{run}/{dataset}-{split}.log",
     conda:
@@ -74,6 +81,7 @@ rule zeroshot:
         model=f"{R}/pretrain/{{run}}/model.safetensors",
     output:
         result("zeroshot"),
+        predictions("zeroshot"),
     log:
         "logs/zeroshot/{run}/{dataset}-{split}.log",
     conda:
@@ -94,6 +102,7 @@ rule retrieval:
         lambda w: feature_files(w.run, w.dataset, [C.datasets[w.dataset].test]),
     output:
         result("retrieval"),
+        predictions("retrieval"),
     log:
         "logs/retrieval/{run}/{dataset}-{split}.log",
     conda:
@@ -116,6 +125,7 @@ rule finetune:
         index=lambda w: index(C.datasets[w.dataset].source),
     output:
         result("finetune"),
+        predictions("finetune"),
     log:
         "logs/finetune/{run}/{dataset}-{split}.log",
     benchmark:
