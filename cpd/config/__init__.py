@@ -15,6 +15,7 @@ from cpd.config.evaluation import (
     ZeroShot,
 )
 from cpd.config.load import Config, evaluation, experiment, load_config, merge, to_json
+from cpd.config.report import Report
 from cpd.config.training import Backbone, Encoder, Experiment, Heads, Objective, Stage, Train, Validation, Views
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Knn",
     "Linear",
     "Objective",
+    "Report",
     "Retrieval",
     "Row",
     "Source",

@@ -17,6 +17,7 @@ import msgspec
 from cpd.config.base import Strict
 from cpd.config.data import Clips, Crawl, Demo, Source, Text
 from cpd.config.evaluation import Dataset, Evaluate, Table
+from cpd.config.report import Report
 from cpd.config.strict_yaml import read_yaml, refuse_odd_numbers
 from cpd.config.training import Encoder, Experiment
 from cpd.errors import ConfigError
@@ -49,6 +50,7 @@ class Config(Strict, frozen=True, kw_only=True):
     run: tuple[str, ...]
     evaluate: Evaluate = Evaluate()
     tables: dict[str, Table]
+    report: Report = Report()
     demo: Demo | None = None
 
 
