@@ -85,6 +85,23 @@ def test_mappings_merge_and_lists_replace(tmp_path: Path) -> None:
     assert config.crawl.sleep == 5.0
 
 
+def test_an_overlay_takes_out_by_null(tmp_path: Path) -> None:
+    over = "sources: {lsmdc: null}\nexperiments: {cpd-r34-lsmdc-skip: null}\n"
+    (tmp_path / "bad.yaml").write_text(over)
+    with pytest.raises(ConfigError, match=r"tables\.table3\.LSMDC.*cpd-r34-lsmdc-skip"):
+        load_config(ROOT / "config.yaml", ROOT / "config.demo.yaml", tmp_path / "bad.yaml", _with_table3(tmp_path))
+    (tmp_path / "over.yaml").write_text(over + "tables: {table3: null}\nrun: [cpd-r34]\n")
+    config = load_config(ROOT / "config.yaml", tmp_path / "over.yaml")
+    assert "lsmdc" not in config.sources
+    assert "table3" not in config.tables
+    assert set(config.experiments) == set(load_config(ROOT / "config.yaml").experiments) - {"cpd-r34-lsmdc-skip"}
+
+
+def _with_table3(folder: Path) -> Path:
+    (folder / "rows.yaml").write_text("tables: {table3: {rows: [{name: LSMDC, run: cpd-r34-lsmdc-skip}]}}\n")
+    return folder / "rows.yaml"
+
+
 def test_an_experiment_has_test_views_of_its_own_beside_what_trains_it(tmp_path: Path) -> None:
     config = overlay(tmp_path, "experiments: {mine: {evaluate: {features: {size: 96}}}, plain: {}}")
     assert c.evaluation(config, "plain") == config.evaluate

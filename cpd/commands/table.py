@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
             _copy(config, name, args.into)
         return 0
     for name in args.tables or config.tables:
-        print(_write(config, name))
+        print(_write(config, name, configfiles=[str(path) for path in args.configfile]))
     return 0
 
 
@@ -74,14 +74,14 @@ def _copy(config: Config, name: str, page: Path) -> None:
     print(f"{page}: {len(cells)} cells from {source}")
 
 
-def _write(config: Config, name: str) -> str:
+def _write(config: Config, name: str, *, configfiles: list[str]) -> str:
     """Write one table in every format; returns it as Markdown."""
     import msgspec
 
     from cpd import fileio, tables
     from cpd.tables import render
 
-    cells = tables.build(config, name)
+    cells = tables.build(config, name, configfiles=configfiles)
     title = config.tables[name].title
     base = Path(config.results) / "tables"
     fileio.write_json(base / f"{name}.json", [msgspec.to_builtins(cell) for cell in cells])

@@ -7,6 +7,8 @@ from typing import Literal
 from cpd.config.base import Strict, require
 from cpd.config.training import Views
 
+Protocol = Literal["knn", "linear", "finetune", "zeroshot", "retrieval"]
+
 
 class Dataset(Strict, frozen=True, kw_only=True):
     """A labelled downstream set: which shards train it and which test it.
@@ -96,7 +98,7 @@ class Column(Strict, frozen=True, kw_only=True):
     """
 
     name: str
-    protocol: Literal["knn", "linear", "finetune", "zeroshot", "retrieval"]
+    protocol: Protocol
     dataset: str
     metric: str
     splits: tuple[str, ...] = ()
@@ -106,6 +108,7 @@ class Row(Strict, frozen=True, kw_only=True):
     """A row of a table: an experiment, or a published method we do not run (`external` says what it needs).
 
     `feature` replaces `{feature}` in the metric of the columns; `columns`, when given, are the only ones filled.
+    `protocol` and `metric`, when given, stand for those of the columns (frozen features in a table of fine-tuning).
     """
 
     name: str
@@ -113,6 +116,8 @@ class Row(Strict, frozen=True, kw_only=True):
     external: str | None = None
     feature: str = ""
     columns: tuple[str, ...] = ()
+    protocol: Protocol | None = None
+    metric: str | None = None
 
     def __post_init__(self) -> None:
         require((self.run is None) != (self.external is None), "run", "or external is needed, one of the two")

@@ -1,8 +1,8 @@
 """The typed config: every key of config.yaml, its type and its default.
 
 `load_config` reads one or more YAML files (later ones overlay earlier ones: mappings merge, lists and scalars
-replace, as Snakemake's `--configfile` does) and refuses what YAML lets through: unknown keys, duplicate keys and
-numbers that YAML 1.1 reads as strings (`1e-4`).
+replace, as Snakemake's `--configfile` does; a source, dataset, encoder, experiment or table that is null is taken out)
+and refuses what YAML lets through: unknown keys, duplicate keys and numbers that YAML 1.1 reads as strings (`1e-4`).
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from cpd.config.base import Strict
+from cpd.config.cluster import Cluster
 from cpd.config.data import Clips, Crawl, Demo, Source, Text
 from cpd.config.evaluation import Dataset, Evaluate, Table
-from cpd.config.report import Report
 from cpd.config.strict_yaml import read_yaml, refuse_odd_numbers
 from cpd.config.training import Encoder, Experiment
 from cpd.errors import ConfigError
 
 T = TypeVar("T", bound=msgspec.Struct)
+NAMED = ("sources", "datasets", "encoders", "experiments", "tables")  # sections that hold things by name
 
 
 class Config(Strict, frozen=True, kw_only=True):
-    """The whole of config.yaml.
+    """The whole of config.yaml. An overlay takes out a source, dataset, encoder, experiment or table by `NAME: null`.
 
     Attributes:
         defaults: of every experiment (the keys of Experiment).
@@ -50,7 +51,7 @@ class Config(Strict, frozen=True, kw_only=True):
     run: tuple[str, ...]
     evaluate: Evaluate = Evaluate()
     tables: dict[str, Table]
-    report: Report = Report()
+    cluster: Cluster = Cluster()
     demo: Demo | None = None
 
 
@@ -64,7 +65,7 @@ def load_config(*paths: str | Path) -> Config:
     for path in paths:
         merged = merge(merged, read_yaml(path))
     where = " + ".join(str(path) for path in paths)
-    config = _convert(merged, Config, where=where)
+    config = _convert(_without_nulls(merged), Config, where=where)
     _check_references(config, where=where)
     return config
 
@@ -101,6 +102,15 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
+
+
+def _without_nulls(merged: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what an overlay took out by setting its name to null."""
+    return merged | {
+        section: {name: value for name, value in merged[section].items() if value is not None}
+        for section in NAMED
+        if isinstance(merged.get(section), dict)
+    }
 
 
 def to_json(value: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import statistics
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,6 +13,10 @@ from cpd.config import Column, Config, Row, Table
 from cpd.errors import CpdError
 from cpd.evaluate.result import Result, config_digest, leaves, model_path, read_result, result_path, run_name
 from cpd.paper import NOT_PUBLISHED, published
+from cpd.tables.command import command
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 NOT_COMPARABLE = "published on the full-size data: the delta is not comparable with this corpus"
 
@@ -30,6 +35,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         seeds: seeds averaged.
         note: why something is missing, or cannot be compared.
         files: result files that exist.
+        command: what makes the row; "" for rows that are not run.
     """
 
     table: str
@@ -42,6 +48,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     seeds: list[int]
     note: str
     files: list[str]
+    command: str
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -55,19 +62,28 @@ class Found(msgspec.Struct, frozen=True):
 def inputs(config: Config, table: str) -> list[Path]:
     """Result files that a table needs, for every seed; external rows need none."""
     spec = find_table(config, table)
+    return list(dict.fromkeys(path for row in spec.rows for path in row_inputs(config, spec, row)))
+
+
+def row_inputs(config: Config, table: Table, row: Row) -> list[Path]:
+    """Result files that a row of a table needs, for every seed."""
     paths = [
         path
-        for row in spec.rows
-        for column in spec.columns
-        if _is_measured(row, column)
         for seed in config.seeds
+        for column in table.columns
+        if is_measured(row, column)
         for path in _paths(config, row, column, seed)
     ]
     return list(dict.fromkeys(paths))
 
 
-def build(config: Config, table: str) -> list[Cell]:
+def build(config: Config, table: str, *, configfiles: Sequence[str] = ()) -> list[Cell]:
     """All cells of a table, row by row.
+
+    Args:
+        config: the merged config.
+        table: name of the table.
+        configfiles: what it was merged from, for the commands.
 
     Raises:
         CpdError: there is no such table; a result was measured with other settings than the config's, or the results
@@ -75,7 +91,10 @@ def build(config: Config, table: str) -> list[Cell]:
     """
     spec = find_table(config, table)
     weights: dict[str, tuple[str, str]] = {}
-    return [_cell(config, table, row, column, weights) for row in spec.rows for column in spec.columns]
+    commands = {row.name: command(row_inputs(config, spec, row), configfiles) for row in spec.rows}
+    return [
+        _cell(config, table, row, column, weights, commands[row.name]) for row in spec.rows for column in spec.columns
+    ]
 
 
 def check(config: Config) -> list[str]:
@@ -87,7 +106,7 @@ def check(config: Config) -> list[str]:
         except CpdError as error:
             problems.append(f"{name}: {error.message}")
             continue
-        measured = {(r.name, c.name) for r in spec.rows for c in spec.columns if _is_measured(r, c)}
+        measured = {(r.name, c.name) for r in spec.rows for c in spec.columns if is_measured(r, c)}
         bad = [cell for cell in cells if (cell.row, cell.column) in measured and not _is_answered(cell)]
         problems += [f"{name}: {cell.row} / {cell.column}: {cell.note}" for cell in bad]
     return problems + [problem for name in config.tables for problem in check_names(config, name)]
@@ -103,7 +122,7 @@ def check_names(config: Config, table: str) -> list[str]:
     ]
     for row in spec.rows:
         problems += [f"row {row.name!r}: no column {name!r}" for name in row.columns if name not in names]
-        if row.run and not row.feature and any("{feature}" in c.metric for c in spec.columns if _is_measured(row, c)):
+        if row.run and not row.feature and any("{feature}" in (row.metric or c.metric) for c in _columns(spec, row)):
             problems.append(f"row {row.name!r} needs `feature`")
     return [f"tables.{table}: {problem}" for problem in problems]
 
@@ -131,7 +150,8 @@ def _twice(names: list[str]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
 
 
-def _is_measured(row: Row, column: Column) -> bool:
+def is_measured(row: Row, column: Column) -> bool:
+    """Whether the config asks for this cell to be measured."""
     return row.run is not None and (not row.columns or column.name in row.columns)
 
 
@@ -144,10 +164,17 @@ def _is_answered(cell: Cell) -> bool:
 def _paths(config: Config, row: Row, column: Column, seed: int) -> list[Path]:
     run = run_name(str(row.run), seed)
     splits = column.splits or ("test",)
-    return [result_path(config, run, protocol=column.protocol, dataset=column.dataset, split=s) for s in splits]
+    protocol = row.protocol or column.protocol
+    return [result_path(config, run, protocol=protocol, dataset=column.dataset, split=s) for s in splits]
 
 
-def _cell(config: Config, table: str, row: Row, column: Column, weights: dict[str, tuple[str, str]]) -> Cell:
+def _columns(table: Table, row: Row) -> list[Column]:
+    return [column for column in table.columns if is_measured(row, column)]
+
+
+def _cell(
+    config: Config, table: str, row: Row, column: Column, weights: dict[str, tuple[str, str]], made_by: str
+) -> Cell:
     number = published(table, row.name, column.name)
     notes = [] if number is not None else [NOT_PUBLISHED]
     if number is not None and config.corpus != "full":
@@ -155,11 +182,11 @@ def _cell(config: Config, table: str, row: Row, column: Column, weights: dict[st
     found = Found({}, [], [])
     if row.run is None:
         notes.append(f"not run: needs {row.external}")
-    elif not _is_measured(row, column):
+    elif not is_measured(row, column):
         notes.append("not measured for this row")
     else:
         found = _find(config, row, column, weights)
-    values, reasons = _values(found, column.metric.replace("{feature}", row.feature))
+    values, reasons = _values(found, (row.metric or column.metric).replace("{feature}", row.feature))
     return Cell(
         table=table,
         row=row.name,
@@ -171,6 +198,7 @@ def _cell(config: Config, table: str, row: Row, column: Column, weights: dict[st
         seeds=list(found.by_seed) if values else [],
         note="; ".join(notes + reasons),
         files=found.files,
+        command=made_by,
     )
 
 

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 
 HEAD = ("Row", "Column", "Published", "Measured", "Delta", "Seeds", "n", "Note")
 NONE = "—"
+MISSING = "missing"
 LONG = (
     "Published: the paper's number. Measured: mean over splits, then over seeds, ± standard deviation over seeds. "
-    "Delta: measured - published. n: test items. Percent, except ranks. —: no value; the note says why."
+    "Delta: measured - published. n: test items. Percent, except ranks. missing: not made yet. "
+    "—: no value; the note says why."
 )
 WIDE = "Measured: mean over splits, then over seeds, ± standard deviation over seeds. Percent, except ranks."
 
@@ -27,6 +29,7 @@ class Grid(NamedTuple):
         left: how many columns at the left are words; those behind them are numbers.
         legend: what the columns are.
         notes: what (1), (2) ... stand for.
+        commands: rows that one command makes, and the command.
     """
 
     head: list[str]
@@ -34,6 +37,7 @@ class Grid(NamedTuple):
     left: int
     legend: str
     notes: list[str]
+    commands: list[tuple[str, str]]
 
     def is_number(self, column: int) -> bool:
         """Whether a column is set to the right."""
@@ -55,7 +59,7 @@ def long(cells: list[Cell]) -> Grid:
         same = before is not None and before.row == cell.row
         marks = "".join(f"({notes.index(part) + 1})" for part in _parts(cell))
         rows.append(["" if same else cell.row, cell.column, *_numbers(cell), marks])
-    return Grid(list(HEAD), rows, 2, LONG, notes)
+    return Grid(list(HEAD), rows, 2, LONG, notes, commands(cells))
 
 
 def wide(cells: list[Cell]) -> Grid:
@@ -69,11 +73,22 @@ def wide(cells: list[Cell]) -> Grid:
     items = sorted({cell.n for cell in cells if cell.n is not None})
     counts = f"Seeds: {_listed(seeds)}. Test items: {_listed(items)}."
     published = " The paper's text has no such numbers." if all(cell.note == NOT_PUBLISHED for cell in cells) else ""
-    return Grid(["Row", *columns], rows, 1, f"{WIDE} {counts}{published}", [])
+    return Grid(["Row", *columns], rows, 1, f"{WIDE} {counts}{published}", [], commands(cells))
+
+
+def commands(cells: list[Cell]) -> list[tuple[str, str]]:
+    """(rows, command) for every command, in the order of the table; rows of one run share theirs."""
+    rows: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.command and cell.row not in rows.setdefault(cell.command, []):
+            rows[cell.command].append(cell.row)
+    return [(", ".join(names), command) for command, names in rows.items()]
 
 
 def measured(cell: Cell) -> str:
-    """`50.0 ± 1.2`, or a dash."""
+    """`50.0 ± 1.2`; "missing" where a file is; a dash where nothing is to be measured."""
+    if cell.measured is None and any(part.startswith(MISSING) for part in _parts(cell)):
+        return MISSING
     spread = f" ± {cell.std:.1f}" if cell.std is not None else ""
     return NONE if cell.measured is None else f"{cell.measured:.1f}{spread}"
 

@@ -29,14 +29,14 @@ def to_csv(cells: list[Cell]) -> str:
     """One line a cell, with full notes; a text that a spreadsheet would run as a formula gets a leading quote."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([name.lower() for name in ("Table", *HEAD[:4], "Std", *HEAD[4:], "Files")])
+    writer.writerow([name.lower() for name in ("Table", *HEAD[:4], "Std", *HEAD[4:], "Files", "Command")])
     for cell in cells:
         numbers = [_rounded(v) for v in (cell.published, cell.measured, cell.std, delta_of(cell))]
         texts = [cell.table, cell.row, cell.column]
         ends = [
             " ".join(map(str, cell.seeds)),
             "" if cell.n is None else cell.n,
-            *map(_guard, (cell.note, " ".join(cell.files))),
+            *map(_guard, (cell.note, " ".join(cell.files), cell.command)),
         ]
         writer.writerow([*map(_guard, texts), *numbers, *ends])
     return out.getvalue()
@@ -47,6 +47,7 @@ def to_md(cells: list[Cell], *, title: str) -> str:
     grid = lay_out(cells)
     notes = [f"({number}) {note}" for number, note in enumerate(grid.notes, start=1)]
     legend = [f"- {_md(text)}" for text in (grid.legend, *notes)]
+    legend += [f"- {_md(rows)}: {_md_code(command)}" for rows, command in grid.commands]
     return "\n".join([f"# {_md(title)}", "", _md_grid(grid), "", *legend, ""])
 
 
@@ -86,6 +87,7 @@ def to_tex(cells: list[Cell], *, title: str) -> str:
             r"\bottomrule",
             r"\end{tabular}",
             *(rf"\par\footnotesize {_tex(text)}" for text in (grid.legend, *notes)),
+            *(rf"\par\footnotesize {_tex(rows)}: \texttt{{{_tex(command)}}}" for rows, command in grid.commands),
             r"\end{table}",
             "",
         ]
@@ -106,7 +108,9 @@ def fragment(cells: list[Cell], *, title: str) -> str:
     body = "\n".join(_html_row(grid, row, tag="td") for row in grid.rows)
     notes = "".join(f"<li>{_html(note)}</li>" for note in grid.notes)
     table = f"<table>\n<thead>{_html_row(grid, grid.head, tag='th')}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
-    return f'<h3>{_html(title)}</h3>\n<div class="wide">{table}</div>\n<p>{_html(grid.legend)}</p>\n<ol>{notes}</ol>'
+    made_by = "".join(f"<li>{_html(rows)}: <code>{_html(command)}</code></li>" for rows, command in grid.commands)
+    below = f"<p>{_html(grid.legend)}</p>\n<ol>{notes}</ol>\n<ul>{made_by}</ul>"
+    return f'<h3>{_html(title)}</h3>\n<div class="wide">{table}</div>\n{below}'
 
 
 def _rounded(value: float | None) -> float | str:
@@ -126,6 +130,12 @@ def _md(text: str) -> str:
     """Markdown's own signs, HTML and line ends as text."""
     flat = " ".join(text.split())
     return re.sub(r"([\\`*_|{}<>#~\[\]&])", r"\\\1", flat)
+
+
+def _md_code(text: str) -> str:
+    """A code span, in which nothing is escaped; a text with backticks is plain instead."""
+    flat = " ".join(text.split())
+    return _md(flat) if "`" in flat else f"`{flat}`"
 
 
 def _tex_row(texts: list[str]) -> str:

@@ -14,6 +14,7 @@ from cpd import tables
 from cpd.cli import main
 from cpd.config import Config, load_config
 from cpd.errors import CpdError
+from cpd.tables import layout
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -59,6 +60,7 @@ def test_a_missing_file_leaves_the_cell_empty(config: Config) -> None:
     folds = cell(config, "Cross-pair discrimination", "three folds")
     assert (folds.measured, folds.std, folds.n, folds.seeds, len(folds.files)) == (None, None, None, [], 5)
     assert f"missing: {gone}" in folds.note
+    assert layout.measured(folds) == "missing"
     assert any(str(gone) in problem for problem in tables.check(config) if problem.startswith("table1"))
 
 
@@ -66,6 +68,8 @@ def test_external_rows_and_columns_that_a_row_lacks(config: Config) -> None:
     put_all(config)
     assert "needs a checkpoint" in cell(config, "Ranking loss", "UCF101 split 1").note
     assert cell(config, "Ranking loss", "UCF101 split 1").published == 79.9
+    assert cell(config, "Ranking loss", "UCF101 split 1").command == ""
+    assert layout.measured(cell(config, "Ranking loss", "UCF101 split 1")) == layout.NONE
     assert "not measured for this row" in cell(config, "Random initialization", "three folds").note
 
 
@@ -110,6 +114,19 @@ def test_results_of_mixed_weights_are_refused(config: Config) -> None:
         tables.build(config, "table1")
 
 
+def test_a_row_may_have_a_protocol_and_a_metric_of_its_own(
+    config: Config, configfiles: list[Path], tmp_path: Path
+) -> None:
+    put_all(config)
+    row = "{name: Cross-pair discrimination, run: cpd-r34, protocol: knn, metric: emb.top1, columns: [UCF101 split 1]}"
+    (tmp_path / "more.yaml").write_text(f"tables: {{table1: {{rows: [{row}]}}}}")
+    edited = load_config(*configfiles, tmp_path / "more.yaml")
+    frozen = cell(edited, "Cross-pair discrimination", "UCF101 split 1")
+    assert (frozen.measured, len(frozen.files)) == (10.5, 2)
+    assert all("/knn/ucf101-1.json" in file for file in frozen.files)
+    assert {path.parent.name for path in tables.inputs(edited, "table1")} == {"knn"}
+
+
 def test_names_are_checked(configfiles: list[Path], tmp_path: Path) -> None:
     (tmp_path / "more.yaml").write_text(
         "tables: {table1: {rows: [{name: a, run: cpd-r34, columns: [nope]}, {name: a, run: cpd-r50}]}}"
@@ -138,9 +155,11 @@ def test_command(config: Config, configfiles: list[Path], capsys: pytest.Capture
     folder = Path(config.results) / "tables"
     assert sorted(path.suffix for path in folder.iterdir()) == [".csv", ".html", ".json", ".md", ".tex"]
     rows = json.loads((folder / "table1.json").read_text())
-    assert rows == [msgspec.to_builtins(c) for c in tables.build(config, "table1")]
+    built = tables.build(config, "table1", configfiles=list(map(str, configfiles)))
+    assert rows == [msgspec.to_builtins(c) for c in built]
     assert set(rows[0]) == {
         "table", "row", "column", "published", "measured", "std", "n", "seeds", "note", "files",
+        "command",
     }  # fmt: skip
     before = {path: path.read_bytes() for path in folder.iterdir()}
     assert main(arguments) == 0

@@ -31,7 +31,14 @@ NAMES = [
 
 
 def make(row: str, *, column: str = "top-1", measured: float | None = 50.0, note: str = "") -> Cell:
-    found: dict[str, Any] = {"measured": measured, "std": None, "n": 3, "seeds": [0], "files": ["f.json"]}
+    found: dict[str, Any] = {
+        "measured": measured,
+        "std": None,
+        "n": 3,
+        "seeds": [0],
+        "files": ["f.json"],
+        "command": f"make {row}",
+    }
     return Cell(table="t", row=row, column=column, published=49.0, note=note, **found)
 
 
@@ -39,7 +46,7 @@ def make(row: str, *, column: str = "top-1", measured: float | None = 50.0, note
 def test_csv_runs_nothing_and_loses_nothing(name: str) -> None:
     head, row = csv.reader(io.StringIO(render.to_csv([make(name, note=name)])))
     assert row[head.index("row")].removeprefix("'") == name
-    texts = [row[head.index(key)] for key in ("table", "row", "column", "note", "files")]
+    texts = [row[head.index(key)] for key in ("table", "row", "column", "note", "files", "command")]
     assert not [text for text in texts if text.startswith(("=", "+", "-", "@", "\t", "\r"))]
     assert float(row[head.index("delta")]) == 1.0
 
@@ -124,3 +131,32 @@ def test_a_table_without_published_values_is_wide_in_every_format() -> None:
     assert r"\begin{tabular}{lrr}" in render.to_tex(cells, title="T")
     assert "The paper's text has no such numbers" in render.to_md(cells, title="T")
     assert len(render.to_csv(cells).splitlines()) == 5
+
+
+def test_each_command_stands_once_below_the_rows_it_makes() -> None:
+    one, two, three = make("a"), msgspec.structs.replace(make("b"), command="make a"), make("c")
+    external = msgspec.structs.replace(make("d"), command="")
+    assert layout.lay_out([one, two, three, external]).commands == [("a, b", "make a"), ("c", "make c")]
+    assert render.to_md([one, two, three], title="T").splitlines()[-2:] == ["- a, b: `make a`", "- c: `make c`"]
+    assert r"\par\footnotesize a, b: \texttt{make a}" in render.to_tex([one, two], title="T")
+    assert "<li>c: <code>make c</code></li>" in render.to_html([three], title="T")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tex_is_balanced_and_booktabs(name: str) -> None:
+    """No compiler is at hand: what would stop one is looked for instead."""
+    tex = render.to_tex([make(name, note=name), make("b")], title=name)
+    lines = tex.splitlines()
+    rules = [line for line in lines if line in (r"\toprule", r"\midrule", r"\bottomrule")]
+    assert rules == [r"\toprule", r"\midrule", r"\bottomrule"]
+    for part in ("table", "tabular"):
+        assert tex.count(rf"\begin{{{part}}}") == tex.count(rf"\end{{{part}}}") == 1
+    plain = re.sub(r"\\[{}]", "", tex)
+    assert plain.count("{") == plain.count("}")
+    (columns,) = re.findall(r"\\begin\{tabular\}\{([lr]+)\}", tex)
+    body = lines[lines.index(r"\toprule") + 1 : lines.index(r"\bottomrule")]
+    for row in (line for line in body if line != r"\midrule"):
+        assert row.endswith(r" \\")
+        assert len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1
+    outside = "\n".join(line for line in lines[1:] if line not in body)
+    assert not re.search(r"(?<!\\)[%#&_^~]|(?<!\\)\$(?!\\pm\$)(?<!pm\$)", outside)
