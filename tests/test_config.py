@@ -89,12 +89,12 @@ def test_an_overlay_takes_out_by_null(tmp_path: Path) -> None:
     over = "sources: {lsmdc: null}\nexperiments: {cpd-r34-lsmdc-skip: null}\n"
     (tmp_path / "bad.yaml").write_text(over)
     with pytest.raises(ConfigError, match=r"tables\.table3\.LSMDC.*cpd-r34-lsmdc-skip"):
-        load_config(ROOT / "config.yaml", ROOT / "config.demo.yaml", tmp_path / "bad.yaml", _with_table3(tmp_path))
+        c.load_config(ROOT / "config.yaml", ROOT / "config.demo.yaml", tmp_path / "bad.yaml", _with_table3(tmp_path))
     (tmp_path / "over.yaml").write_text(over + "tables: {table3: null}\nrun: [cpd-r34]\n")
-    config = load_config(ROOT / "config.yaml", tmp_path / "over.yaml")
-    assert "lsmdc" not in config.sources
-    assert "table3" not in config.tables
-    assert set(config.experiments) == set(load_config(ROOT / "config.yaml").experiments) - {"cpd-r34-lsmdc-skip"}
+    found = c.load_config(ROOT / "config.yaml", tmp_path / "over.yaml")
+    assert "lsmdc" not in found.sources
+    assert "table3" not in found.tables
+    assert set(found.experiments) == set(c.load_config(ROOT / "config.yaml").experiments) - {"cpd-r34-lsmdc-skip"}
 
 
 def _with_table3(folder: Path) -> Path:
