@@ -34,6 +34,7 @@ VERBS = {
     "finetune": "fine-tune the video tower on a labelled set",
     "zeroshot": "classify by class names",
     "retrieval": "text-video retrieval on held-out pairs",
+    "search": "a page on this machine: sentences find clips, clips find titles",
     "table": "one table beside the paper's numbers",
     "report": "one self-contained page about a run",
     "config": "show the merged config, or check it",

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "errors", "fileio", "cli", "config", "digest", "paper", "sources", "text", "video", "shards", "models",
-    "objectives", "engine", "evaluate", "pretrain", "finetune", "tables", "report", "commands", "__main__",
+    "objectives", "engine", "evaluate", "pretrain", "finetune", "tables", "report", "search", "commands", "__main__",
     "snakemake_cli",
 ]  # fmt: skip
 MODULES = sorted((ROOT / "cpd").rglob("*.py"))

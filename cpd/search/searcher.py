@@ -1,0 +1,103 @@
+"""Questions and answers: a sentence, a clip of the gallery, a dropped clip.
+
+Shapes: K classes, D embedding.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cpd.evaluate.zeroshot import class_phrase
+from cpd.search.gallery import Clip
+from cpd.search.nearest import Named, nearest, nearest_names
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cpd.search.gallery import Gallery
+    from cpd.search.network import Network, Seen
+
+NAMES = 5  # titles and classes shown of a clip
+EXAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A clip that was found, and its cosine with what was asked."""
+
+    clip: Clip
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was found, best first; `embed_ms` to embed what was asked, `search_ms` to compare it with all."""
+
+    hits: list[Hit]
+    titles: list[Named]
+    classes: list[Named]
+    embed_ms: float
+    search_ms: float
+
+
+class Searcher:
+    """A gallery and the network that made its features.
+
+    Args:
+        gallery: what is searched.
+        network: embeds what is asked.
+        k: clips of an answer.
+    """
+
+    def __init__(self, gallery: Gallery, network: Network, *, k: int) -> None:
+        self.gallery = gallery
+        self.network = network
+        self.k = k
+
+    def by_sentence(self, sentence: str) -> Answer:
+        """Clips that a sentence names."""
+        started = time.perf_counter()
+        query_D = self.network.sentences([sentence])[0]
+        embedded = time.perf_counter()
+        hits = self._hits(query_D, self.k)
+        return Answer(hits=hits, titles=[], classes=[], **_times(started, embedded))
+
+    def like(self, row: int) -> Answer:
+        """Titles, classes and other clips for a clip of the gallery."""
+        return self._about(self.gallery.clip_ND[row], without=self.gallery.clips[row], started=time.perf_counter())
+
+    def of_dropped(self, seen: Seen, *, started: float) -> Answer:
+        """Titles, classes and clips for a dropped clip, which was looked at since `started`."""
+        return self._about(seen.emb_D if self.gallery.has_text else seen.res5_F, without=None, started=started)
+
+    def examples(self) -> list[str]:
+        """Some short titles from all over the gallery, to click on."""
+        if not len(self.gallery.text_ND):
+            return []
+        short = [title for title in dict.fromkeys(self.gallery.titles) if 0 < len(title) <= 60]
+        return short[:: max(1, len(short) // EXAMPLES)][:EXAMPLES]
+
+    def _about(self, clip_D: Tensor, *, without: Clip | None, started: float) -> Answer:
+        gallery, class_KD = self.gallery, self._class_KD
+        embedded = time.perf_counter()
+        hits = [hit for hit in self._hits(clip_D, self.k + 1) if hit.clip != without][: self.k]
+        titles = nearest_names(clip_D, gallery.text_ND, gallery.titles, k=NAMES) if len(gallery.text_ND) else []
+        classes = nearest_names(clip_D, class_KD, gallery.classes, k=NAMES) if class_KD is not None else []
+        return Answer(hits=hits, titles=titles, classes=classes, **_times(started, embedded))
+
+    def _hits(self, query_D: Tensor, k: int) -> list[Hit]:
+        found = nearest(query_D, self.gallery.clip_ND, k=k)
+        return [Hit(self.gallery.clips[row], score) for row, score in found]
+
+    @cached_property
+    def _class_KD(self) -> Tensor | None:
+        """Unit rows of the class names as words, as zero-shot classification takes them; None where there are none."""
+        names = self.gallery.classes if self.gallery.has_text else []
+        return self.network.sentences([class_phrase(name) for name in names]) if names else None
+
+
+def _times(started: float, embedded: float) -> dict[str, float]:
+    return {"embed_ms": 1e3 * (embedded - started), "search_ms": 1e3 * (time.perf_counter() - embedded)}
