@@ -9,14 +9,17 @@ import keyword
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
-from cpd.errors import EX_USAGE, CpdError
+from cpd import slurm
+from cpd.errors import EX_REQUEUE, EX_USAGE, CpdError
 
 VERBS = {
     "demo-corpus": "render the demo's videos, titles, lists and web site",
     "demo-stanza": "train the demo's small stanza tagger and parser",
     "demo-encoder": "train the demo's small DistilBERT on its titles",
     "chunks": "freeze which id belongs to which chunk",
+    "given": "check the files that you put there yourself, and digest them",
     "crawl": "fetch titles and media of a chunk",
     "title-clean": "clean the titles of a chunk",
     "title-tree": "keep the verbs and nouns of a chunk's titles",
@@ -69,6 +72,13 @@ def _run(verb: str, argv: list[str]) -> int:
     )
     module.configure(parser)
     args = parser.parse_args(argv)
+    code = _exit_code(module, args)
+    if code == EX_REQUEUE and "TORCHELASTIC_RUN_ID" not in os.environ and "CPD_NODES" not in os.environ:
+        slurm.requeue()
+    return code
+
+
+def _exit_code(module: ModuleType, args: argparse.Namespace) -> int:
     try:
         return int(module.run(args) or 0)
     except CpdError as error:

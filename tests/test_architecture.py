@@ -11,9 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ORDER = [
-    "errors", "fileio", "cli", "config", "digest", "paper", "sources", "text", "video", "shards", "models",
-    "objectives", "engine", "evaluate", "pretrain", "finetune", "tables", "report", "search", "commands", "__main__",
-    "snakemake_cli",
+    "errors", "fileio", "slurm", "cli", "config", "digest", "paper", "sources", "text", "video", "shards", "models",
+    "objectives", "engine", "evaluate", "pretrain", "finetune", "tables", "plan", "report", "search", "commands",
+    "__main__", "snakemake_cli",
 ]  # fmt: skip
 MODULES = sorted((ROOT / "cpd").rglob("*.py"))
 
@@ -52,7 +52,17 @@ def test_engine_and_objectives_stand_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["cpd.config", "cpd.paper", "cpd.tables", "cpd.text.clean", "cpd.sources.plan", "cpd.digest", "cpd.cli"]
+    "module",
+    [
+        "cpd.config",
+        "cpd.paper",
+        "cpd.tables",
+        "cpd.text.clean",
+        "cpd.sources.plan",
+        "cpd.plan.given",
+        "cpd.digest",
+        "cpd.cli",
+    ],
 )
 def test_light_modules_do_not_import_torch(module: str) -> None:
     heavy = "{'torch', 'stanza', 'transformers', 'av', 'cv2'}"
@@ -60,7 +70,7 @@ def test_light_modules_do_not_import_torch(module: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-@pytest.mark.parametrize("module", ["cpd.config", "cpd.tables", "cpd.sources.plan", "cpd.digest"])
+@pytest.mark.parametrize("module", ["cpd.config", "cpd.tables", "cpd.sources.plan", "cpd.digest", "cpd.plan.given"])
 def test_what_the_snakefile_imports_has_no_pandas(module: str) -> None:
     code = f"import sys, {module}; sys.exit('pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
