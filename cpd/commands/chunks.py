@@ -22,10 +22,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the plan of every chunk of a source."""
     from cpd.config import load_config
+    from cpd.plan import given
     from cpd.sources.plan import check_source, write_plan
 
     config = load_config(*args.configfile)
     check_source(config, args.source)
+    given.require(given.of_source(config, args.source))
     sizes = write_plan(config, args.source)
     print(f"{args.source}: {sum(sizes.values())} ids in {len(sizes)} chunks")
     return 0

@@ -10,6 +10,7 @@ from cpd import config as cpd_config
 from cpd import tables as cpd_tables
 from cpd.digest import code_digest
 from cpd.errors import CpdError
+from cpd.plan import given as cpd_given
 from cpd.sources.plan import chunk_names
 
 if workflow.config_settings.config:
@@ -44,6 +45,7 @@ wildcard_constraints:
     table="|".join(C.tables),
     run=r"[A-Za-z0-9._+-]+(@[0-9]+)?",
     chunk=r"[a-z]+-[0-9]+",
+    given=r"(encoders|experiments)\.[A-Za-z0-9._+-]+",
     split=r"[a-z0-9]+(\.[0-9]+)?",
 
 
@@ -104,6 +106,12 @@ def feature_files(run: str, dataset: str, splits: list[str] | None = None) -> li
 
 def result(protocol: str) -> str:
     return f"{R}/eval/{{run}}/{protocol}/{{dataset}}-{{split}}.json"
+
+
+def given_files(run: str) -> list[str]:
+    """Digests of the files that a person put there for a run: word vectors, weights."""
+    name = run.partition("@")[0]
+    return [f"{R}/given/{key}.json" for key in cpd_given.keys_of_run(C, name)]
 
 
 def encoder_files(name: str) -> list[str]:

@@ -33,6 +33,23 @@ for name, source in C.sources.items():
             "python -m cpd chunks" " --source {params.source}" " > {log} 2>&1"
 
 
+rule given:
+    """Files that a person put there: what is missing is told at once, and a changed file trains its runs again."""
+    input:
+        lambda w: [one.path for one in cpd_given.of_key(C, w.given) if one.is_there],
+    output:
+        f"{R}/given/{{given}}.json",
+    log:
+        "logs/given/{given}.log",
+    conda:
+        "../../envs/cpd.yaml"
+    params:
+        files=lambda w: digest([str(one.path) for one in cpd_given.of_key(C, w.given)]),
+        code=code_digest("cpd.commands.given"),
+    shell:
+        "python -m cpd given {wildcards.given}" " --output {output:q}" " > {log} 2>&1"
+
+
 rule crawl:
     input:
         f"{SOURCES}/plan/{{chunk}}.jsonl",

@@ -9,6 +9,7 @@ rule pretrain:
             }
         ],
         encoder=lambda w: encoder_files(experiment(w.run).encoder),
+        given=lambda w: given_files(w.run),
     output:
         model=f"{R}/pretrain/{{run}}/model.safetensors",
         config=f"{R}/pretrain/{{run}}/config.json",
