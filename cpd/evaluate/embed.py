@@ -1,5 +1,6 @@
-"""Embed the videos of a split, every view of each, in parts that survive a kill.
+"""Embed the videos of a split, every view of each, in parts that survive a kill and that ranks share.
 
+The parts and the calls within them are the same for any number of ranks, so that the numbers are, too, bit for bit.
 Shapes: N videos, V views of one video, X views of a group of videos, D embedding, F res5.
 """
 
@@ -10,6 +11,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +22,20 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from cpd.config import Experiment, FeatureViews
+from cpd.engine import distributed
+from cpd.engine.distributed import World
 from cpd.errors import CpdError
 from cpd.fileio import atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from cpd.models.checkpoint import Embedder
     from cpd.shards.loader import ViewBatch
     from cpd.shards.read import SampleTable
 
 CLIPS_AT_ONCE = 60  # views embedded in one call: six videos of ten clips
-PART = 500  # videos: a few minutes of one GPU
+PART = 240  # videos: seconds of a GPU, minutes of a CPU core
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Embedded:
 
 class Parts:
     """Finished parts of an extraction, in a folder of their own until the whole is written.
+
+    They are npz files, whose checksums tell a torn or rotten one from a whole one.
 
     Args:
         folder: where they stand; nothing else does.
@@ -91,6 +97,25 @@ class Parts:
                 failed=np.array(json.dumps(part.failed)),
             )
 
+    def missing(self, n: int) -> list[int]:
+        """First instances of the parts of n videos that are not there, or torn."""
+        return [first for first in range(0, n, PART) if self.read(first) is None]
+
+    def joined(self, n: int) -> Embedded:
+        """All parts of n videos, one in memory at a time besides the whole.
+
+        Raises:
+            CpdError: a part is not there.
+        """
+        whole = Embedded([], torch.empty(0), torch.empty(0), [])
+        for first in range(0, n, PART):
+            part = self.read(first)
+            if part is None:
+                raise CpdError(f"{self._path(first)}: gone while it was needed", hint="run the command again")
+            whole = _appended(whole, part, n)
+        rows = len(whole.instances)
+        return Embedded(whole.instances, whole.emb_ND[:rows], whole.res5_NF[:rows], whole.failed)
+
     def remove(self) -> None:
         """Forget all parts, those of other identities too."""
         if self._all.exists():
@@ -100,33 +125,44 @@ class Parts:
         return self._folder / f"{first:09d}.npz"
 
 
-def embed(embedder: Embedder, table: SampleTable, settings: FeatureViews, *, parts: Parts, desc: str) -> Embedded:
-    """Embed every sample of a table, `PART` at a time; parts that are there are not embedded again.
+def _appended(whole: Embedded, part: Embedded, n: int) -> Embedded:
+    """`whole`, whose tensors have room for n rows from its first filled part on, and `part` behind its rows."""
+    begin = len(whole.instances)
+    instances, failed = whole.instances + part.instances, whole.failed + part.failed
+    if not part.instances:
+        return Embedded(instances, whole.emb_ND, whole.res5_NF, failed)
+    emb_ND = whole.emb_ND if begin else part.emb_ND.new_empty(n, part.emb_ND.shape[1])
+    res5_NF = whole.res5_NF if begin else part.res5_NF.new_empty(n, part.res5_NF.shape[1])
+    emb_ND[begin : len(instances)] = part.emb_ND
+    res5_NF[begin : len(instances)] = part.res5_NF
+    return Embedded(instances, emb_ND, res5_NF, failed)
+
+
+def embed(
+    embedder: Embedder, table: SampleTable, settings: FeatureViews, *, parts: Parts, desc: str, world: World
+) -> None:
+    """Embed every sample of a table into parts of `PART` videos; parts that are there are not embedded again.
+
+    Each rank embeds a share of the missing parts; when any rank returns, all parts are there.
 
     Raises:
         CpdError: a video was not seen from every view, or a shard cannot be read.
     """
-    found = []
-    with tqdm(total=len(table), desc=desc, unit="video", disable=None) as bar:
-        for first in range(0, len(table), PART):
-            instances = range(first, min(first + PART, len(table)))
-            part = parts.read(first)
-            if part is None:
-                part = _embed_part(embedder, table, instances, settings, bar=bar)
-                parts.write(first, part)
-            else:
-                bar.update(len(instances))
-            found.append(part)
-    return _joined(found)
-
-
-def _embed_part(
-    embedder: Embedder, table: SampleTable, instances: Sequence[int], settings: FeatureViews, *, bar: tqdm[Any]
-) -> Embedded:
     from cpd.shards.loader import view_loader
 
-    views = view_loader(table, instances, views=settings, workers=_workers(embedder.exp))
-    expected = settings.clips * settings.crops
+    n = len(table)
+    missing: list[int] = distributed.gather_objects(parts.missing(n) if world.first else [], world)[0]
+    mine = {first: range(first, min(first + PART, n)) for first in distributed.share(missing, world)}
+    wanted = [instance for instances in mine.values() for instance in instances]
+    batches = view_loader(table, wanted, views=settings, workers=_workers(embedder.exp, world))
+    with tqdm(total=len(wanted), desc=desc, unit="video", disable=None if world.first else True) as bar:
+        for first, instances in mine.items():
+            views = islice(batches, len(instances))
+            parts.write(first, _embed_part(embedder, views, settings.clips * settings.crops, bar=bar))
+    distributed.barrier(world)
+
+
+def _embed_part(embedder: Embedder, views: Iterable[ViewBatch], expected: int, *, bar: tqdm[Any]) -> Embedded:
     failed: list[tuple[str, str]] = []
     decoded: list[int] = []
     groups: list[tuple[Tensor, Tensor]] = []
@@ -139,20 +175,10 @@ def _embed_part(
     return Embedded(decoded, torch.cat([emb for emb, _ in groups]), torch.cat([res5 for _, res5 in groups]), failed)
 
 
-def _joined(parts: list[Embedded]) -> Embedded:
-    filled = [part for part in parts if part.instances]
-    return Embedded(
-        instances=[instance for part in parts for instance in part.instances],
-        emb_ND=torch.cat([part.emb_ND for part in filled]) if filled else torch.empty(0),
-        res5_NF=torch.cat([part.res5_NF for part in filled]) if filled else torch.empty(0),
-        failed=[row for part in parts for row in part.failed],
-    )
-
-
-def _workers(exp: Experiment) -> int:
-    """Loader processes: as the experiment asks, else one a core (none on a single core)."""
+def _workers(exp: Experiment, world: World) -> int:
+    """Loader processes of this rank: as the experiment asks, else its share of the cores (none on a single core)."""
     cores = len(os.sched_getaffinity(0))
-    return exp.train.workers if exp.train.workers is not None else cores * (cores > 1)
+    return exp.train.workers if exp.train.workers is not None else max(1, cores // world.size) * (cores > 1)
 
 
 def _counted(batches: Iterable[ViewBatch], failed: list[tuple[str, str]], *, bar: tqdm[Any]) -> Iterator[ViewBatch]:

@@ -17,6 +17,7 @@ def put_model(config: Config, run: str, *, content: bytes = b"weights") -> Path:
     path = model_path(config, run)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
+    path.with_name("config.json").write_text("{}")
     return path
 
 

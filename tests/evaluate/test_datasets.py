@@ -58,7 +58,7 @@ def test_items_without_a_label_are_refused_unless_the_config_leaves_them_out(con
         ("ucf101", "test", "no split 'test'"),
         ("kinetics", "val", "no split 'val'"),
         ("kinetics-lowshot", "0.1", "fractions"),
-        ("hmdb51", "1", "hmdb51-all.npz"),
+        ("hmdb51", "1", "hmdb51-all.safetensors"),
         ("ucf101", "2", "no items"),
     ],
 )
@@ -71,7 +71,7 @@ def test_what_is_not_there_is_named(config: Config, dataset: str, split: str, wa
 def test_features_of_other_weights_are_refused(config: Config) -> None:
     put_features(config, RUN, source="ucf101", split="all")
     put_model(config, RUN, content=b"trained anew")
-    with pytest.raises(CpdError, match=r"ucf101-all\.npz: not made from"):
+    with pytest.raises(CpdError, match=r"ucf101-all\.safetensors: not made from"):
         datasets.labelled(config, RUN, dataset="ucf101", split="1")
 
 
@@ -98,7 +98,7 @@ def test_classification_commands(config: Config, arguments: list[str], protocol:
     assert result.values["emb"]["chance"] == {"top1": 25, "motion": 50, "way": 50}
     assert result.values["emb"]["top1"] > result.values["res5"]["top1"], "res5 is noise here"
     assert sorted(Path(name).name for name in result.inputs) == [
-        "kinetics-train.npz", "kinetics-val.npz", "model.safetensors",
+        "kinetics-train.safetensors", "kinetics-val.safetensors", "model.safetensors",
     ]  # fmt: skip
     assert main([protocol, *arguments]) == 0
     again = read_result(path)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from feature_files import put_features, put_model
+from safetensors.torch import load_file, save_file
 
 from cpd.config import Config, Experiment, Objective, Train
 from cpd.errors import CpdError
@@ -79,7 +80,7 @@ def test_extract(config: Config, shards: list[str], embedder: FakeEmbedder) -> N
     put_model(config, RUN)
     path = features.extract(config, RUN, source="kinetics", split="val", embedder=embedder)
     found = features.load(path)
-    assert path == Path(config.results) / "features" / RUN / "kinetics-val.npz"
+    assert path == Path(config.results) / "features" / RUN / "kinetics-val.safetensors"
     assert found.keys == [key for i, key in enumerate(shards) if i != 2]
     assert [key for key, _ in found.failed] == [shards[2]]
     assert found.labels == ["c0", "c1", "c3", "c4"]
@@ -90,10 +91,20 @@ def test_extract(config: Config, shards: list[str], embedder: FakeEmbedder) -> N
     torch.testing.assert_close(found.emb_ND, wanted)
     assert found.text_ND.shape == (4, 2)
     assert embedder.calls == [(40, 8, 128, 128, 3)], "four videos of ten views in one call"
-    assert {Path(name).name for name in found.provenance["inputs"]} == {"model.safetensors", "index.json"}
-    before = path.read_bytes()
+    assert {Path(name).name for name in found.provenance["inputs"]} == {
+        "model.safetensors",
+        "config.json",
+        "index.json",
+    }
+    before, calls = path.read_bytes(), len(embedder.calls)
     features.extract(config, RUN, source="kinetics", split="val", embedder=embedder)
-    assert path.read_bytes() == before
+    assert len(embedder.calls) == calls, "nothing changed: nothing is embedded"
+    path.write_bytes(before[:-1])
+    features.extract(config, RUN, source="kinetics", split="val", embedder=embedder)
+    assert path.read_bytes() == before, "a torn file is made again, bit for bit"
+    put_model(config, RUN, content=b"trained anew")
+    features.extract(config, RUN, source="kinetics", split="val", embedder=embedder)
+    assert len(embedder.calls) == 3 * calls
 
 
 def test_a_split_that_is_not_there_is_named(config: Config, shards: list[str], embedder: FakeEmbedder) -> None:
@@ -128,8 +139,8 @@ def test_groups_keep_order_and_lose_nothing() -> None:
 def test_round_trip_keeps_strings_of_any_alphabet(config: Config, tmp_path: Path) -> None:
     made = put_features(config, RUN, source="kinetics", split="val", n=3)
     strange = dataclasses.replace(made, titles=["", "日本 🎉 'quote'", "a" * 900], labels=["", "x", "y"], failed=[])
-    features.save(tmp_path / "f.npz", strange)
-    found = features.load(tmp_path / "f.npz")
+    features.save(tmp_path / "f.safetensors", strange)
+    found = features.load(tmp_path / "f.safetensors")
     assert (found.titles, found.labels, found.failed, found.folds) == (strange.titles, strange.labels, [], made.folds)
     assert torch.equal(found.emb_ND, made.emb_ND)
 
@@ -138,23 +149,37 @@ def test_values_that_are_not_finite_are_refused(config: Config, tmp_path: Path) 
     made = put_features(config, RUN, source="kinetics", split="val", n=3)
     made.res5_NF[1, 0] = float("nan")
     with pytest.raises(CpdError, match="res5 is not finite for \\['val-1'\\]"):
-        features.save(tmp_path / "f.npz", made)
-    assert not (tmp_path / "f.npz").exists()
+        features.save(tmp_path / "f.safetensors", made)
+    assert not (tmp_path / "f.safetensors").exists()
 
 
 @pytest.mark.parametrize("cut", [0, 10, 600])
 def test_a_torn_file_is_named(config: Config, tmp_path: Path, cut: int) -> None:
     put_features(config, RUN, source="kinetics", split="val", n=3)
     whole = features.features_path(config, RUN, source="kinetics", split="val").read_bytes()
-    (tmp_path / "torn.npz").write_bytes(whole[:cut])
-    with pytest.raises(CpdError, match=r"torn\.npz"):
-        features.load(tmp_path / "torn.npz")
+    (tmp_path / "torn.safetensors").write_bytes(whole[:cut])
+    with pytest.raises(CpdError, match=r"torn\.safetensors"):
+        features.load(tmp_path / "torn.safetensors")
 
 
-def test_pickles_are_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "evil.npz", emb=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(CpdError, match=r"evil\.npz"):
-        features.load(tmp_path / "evil.npz")
+@pytest.mark.parametrize("change", [{"rows": None}, {"emb": torch.zeros(2, 16)}, {"rows": torch.zeros(9).byte()}])
+def test_a_file_that_lacks_something_is_named(config: Config, tmp_path: Path, change: dict) -> None:
+    put_features(config, RUN, source="kinetics", split="val", n=3)
+    whole = features.features_path(config, RUN, source="kinetics", split="val")
+    tensors = {name: value for name, value in (load_file(whole) | change).items() if value is not None}
+    save_file(tensors, tmp_path / "bad.safetensors", metadata={"provenance": "{}"})
+    with pytest.raises(CpdError, match=r"bad\.safetensors: not a whole features file"):
+        features.load(tmp_path / "bad.safetensors")
+
+
+def test_the_file_is_mapped_and_never_written_through(config: Config) -> None:
+    put_features(config, RUN, source="kinetics", split="val", n=3)
+    path = features.features_path(config, RUN, source="kinetics", split="val")
+    before = path.read_bytes()
+    found = features.load(path)
+    assert str(path) in Path("/proc/self/maps").read_text()
+    found.emb_ND[0] = 7
+    assert path.read_bytes() == before
 
 
 def test_a_killed_extraction_goes_on_and_gives_the_same_bytes(

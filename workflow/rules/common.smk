@@ -99,7 +99,7 @@ def dataset_splits(dataset: str) -> list[str]:
 def feature_files(run: str, dataset: str, splits: list[str] | None = None) -> list[str]:
     source = C.datasets[dataset].source
     return [
-        f"{R}/features/{run}/{source}-{split}.npz"
+        f"{R}/features/{run}/{source}-{split}.safetensors"
         for split in splits or dataset_splits(dataset)
     ]
 

@@ -12,7 +12,7 @@ rule features:
         config=f"{R}/pretrain/{{run}}/config.json",
         index=f"{R}/sources/{{source}}/shards/index.json",
     output:
-        f"{R}/features/{{run}}/{{source}}-{{split}}.npz",
+        f"{R}/features/{{run}}/{{source}}-{{split}}.safetensors",
     log:
         "logs/features/{run}/{source}-{split}.log",
     benchmark:
@@ -20,7 +20,7 @@ rule features:
     conda:
         "../../envs/cpd.yaml"
     resources:
-        gpu=lambda w: min(1, experiment(w.run).gpus),
+        gpu=lambda w: experiment(w.run).gpus,
         runtime="12h",
     params:
         config=lambda w: digest(protocols(w.run).features),
@@ -30,6 +30,7 @@ rule features:
         " --run {wildcards.run}"
         " --source {wildcards.source}"
         " --split {wildcards.split}"
+        " --gpus {resources.gpu}"
         " > {log} 2>&1"
 
 
