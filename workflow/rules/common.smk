@@ -32,9 +32,11 @@ except CpdError as error:
     raise WorkflowError(str(error))
 
 R = C.results
-# What every command needs, and what must not re-run anything: this Python, the config files (default of the CLI).
+# What every command needs, and what must not re-run anything: this Python (with --sdm conda: that of the rule's
+# environment), the config files (default of the CLI).
+OWN_PYTHON = f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH"
 shell.prefix(
-    f"set -euo pipefail; export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH"
+    f"set -euo pipefail; export {'' if workflow.deployment_settings.deployment_method else OWN_PYTHON}"
     f" CPD_CONFIGFILES={shlex.quote(os.pathsep.join(CONFIGFILES))}; "
 )
 

@@ -16,8 +16,9 @@ for name, source in C.sources.items():
             expand(f"{R}/sources/{name}/plan/{{chunk}}.jsonl", chunk=chunks(name)),
         log:
             f"logs/plan/{name}.log",
+        localrule: True
         conda:
-            "../../envs/cpd.yaml"
+            "../../envs/data.yaml"
         params:
             config=lambda w, source=source: digest(
                 source.kind,
@@ -41,8 +42,9 @@ rule given:
         f"{R}/given/{{given}}.json",
     log:
         "logs/given/{given}.log",
+    localrule: True
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/data.yaml"
     params:
         files=lambda w: digest([str(one.path) for one in cpd_given.of_key(C, w.given)]),
         code=code_digest("cpd.commands.given"),
@@ -59,11 +61,12 @@ rule crawl:
         "logs/crawl/{source}/{chunk}.log",
     retries: 2
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/data.yaml"
     resources:
         youtube=lambda w: int(
             bool(C.sources[w.source].url) and not C.sources[w.source].site
         ),
+        mem_mb=grows(2000),
         runtime="12h",
     params:
         # what decides the result, and no more: pace, cookies and proxy re-run nothing and stand in no metadata
@@ -92,7 +95,10 @@ rule title_clean:
     log:
         "logs/title-clean/{source}/{chunk}.log",
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/text.yaml"
+    resources:
+        mem_mb=grows(4000),
+        runtime=grows(60),
     params:
         config=digest(C.text.english_margin, C.text.max_chars),
         code=code_digest("cpd.text.clean", "cpd.commands.title_clean"),
@@ -112,7 +118,11 @@ rule title_tree:
     log:
         "logs/title-tree/{source}/{chunk}.log",
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/text.yaml"
+    resources:
+        cpus_per_task=4,
+        mem_mb=grows(8000),
+        runtime="4h",
     params:
         config=digest(C.text),
         code=code_digest("cpd.text.tree", "cpd.commands.title_tree"),
@@ -131,9 +141,11 @@ rule clips:
     log:
         "logs/clips/{source}/{chunk}.log",
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/data.yaml"
     threads: 2
     resources:
+        cpus_per_task=4,
+        mem_mb=grows(4000),
         runtime="4h",
     params:
         config=digest(C.clips),
@@ -161,7 +173,10 @@ rule shard:
     log:
         "logs/shard/{source}/{chunk}.log",
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=grows(2000),
+        runtime=grows(60),
     params:
         code=code_digest("cpd.shards.write", "cpd.commands.shard"),
     shell:
@@ -181,8 +196,9 @@ rule index:
         f"{SOURCES}/shards/index.json",
     log:
         "logs/index/{source}.log",
+    localrule: True
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/data.yaml"
     params:
         code=code_digest("cpd.shards.index"),
     shell:

@@ -10,8 +10,12 @@ if C.demo:
         log:
             "logs/demo/corpus.log",
         conda:
-            "../../envs/cpd.yaml"
+            "../../envs/data.yaml"
         threads: workflow.cores
+        resources:
+            cpus_per_task=4,
+            mem_mb=grows(4000),
+            runtime=grows(30),
         params:
             config=digest(C.demo),
             code=code_digest("cpd.sources.demo.corpus"),
@@ -29,7 +33,10 @@ if C.demo:
         log:
             "logs/demo/stanza.log",
         conda:
-            "../../envs/cpd.yaml"
+            "../../envs/text.yaml"
+        resources:
+            mem_mb=grows(4000),
+            runtime=grows(30),
         params:
             config=digest(C.demo.stanza_steps, C.demo.seed),
             code=code_digest("cpd.text.demo_stanza"),
@@ -49,7 +56,10 @@ if C.demo:
         log:
             "logs/demo/encoder-{encoder}.log",
         conda:
-            "../../envs/cpd.yaml"
+            "../../envs/text.yaml"
+        resources:
+            mem_mb=grows(4000),
+            runtime=grows(30),
         params:
             config=digest(
                 C.demo.encoder_steps,
@@ -73,8 +83,9 @@ else:
         log:
             "logs/stanza-download.log",
         retries: 2
+        localrule: True
         conda:
-            "../../envs/cpd.yaml"
+            "../../envs/text.yaml"
         params:
             config=digest(C.text),
         shell:

@@ -18,15 +18,19 @@ rule features:
     benchmark:
         f"{R}/benchmarks/features/{{run}}/{{source}}-{{split}}.tsv"
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/train.yaml"
     resources:
-        gpu=lambda w: experiment(w.run).gpus,
+        nodes=1,
+        gpu=lambda w: gpus_of_a_node(w.run),
+        cpus_per_task=lambda w: cpus(w.run),
+        mem_mb=lambda w, attempt: memory(w.run, attempt),
         runtime="12h",
+        scratch="",
     params:
         config=lambda w: digest(protocols(w.run).features),
         code=code_digest("cpd.evaluate.features"),
     shell:
-        "python -m cpd features"
+        "CPD_SCRATCH={resources.scratch:q} exec python -m cpd features"
         " --run {wildcards.run}"
         " --source {wildcards.source}"
         " --split {wildcards.split}"
@@ -43,7 +47,11 @@ rule knn:
     log:
         "logs/knn/{run}/{dataset}-{split}.log",
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/train.yaml"
+    resources:
+        cpus_per_task=8,
+        mem_mb=grows(8000),
+        runtime=grows(120),
     params:
         config=lambda w: digest(protocols(w.run).knn),
         code=code_digest("cpd.evaluate.knn", "cpd.evaluate.datasets"),
@@ -64,7 +72,11 @@ rule linear:
     log:
         "logs/linear/{run}/{dataset}-{split}.log",
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/train.yaml"
+    resources:
+        cpus_per_task=8,
+        mem_mb=grows(16000),
+        runtime=grows(240),
     params:
         config=lambda w: digest(protocols(w.run).linear),
         code=code_digest("cpd.evaluate.linear", "cpd.evaluate.datasets"),
@@ -86,7 +98,11 @@ rule zeroshot:
     log:
         "logs/zeroshot/{run}/{dataset}-{split}.log",
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/train.yaml"
+    resources:
+        cpus_per_task=4,
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         config=lambda w: digest(protocols(w.run).zeroshot),
         code=code_digest("cpd.evaluate.zeroshot", "cpd.evaluate.datasets"),
@@ -107,7 +123,11 @@ rule retrieval:
     log:
         "logs/retrieval/{run}/{dataset}-{split}.log",
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/train.yaml"
+    resources:
+        cpus_per_task=4,
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         config=lambda w: digest(protocols(w.run).retrieval),
         code=code_digest("cpd.evaluate.retrieval", "cpd.evaluate.datasets"),
@@ -132,15 +152,19 @@ rule finetune:
     benchmark:
         f"{R}/benchmarks/finetune/{{run}}/{{dataset}}-{{split}}.tsv"
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/train.yaml"
     resources:
-        gpu=lambda w: experiment(w.run).gpus,
-        runtime="2d",
+        nodes=1,
+        gpu=lambda w: gpus_of_a_node(w.run),
+        cpus_per_task=lambda w: cpus(w.run),
+        mem_mb=lambda w, attempt: memory(w.run, attempt),
+        runtime="1d",
+        scratch="",
     params:
         config=lambda w: digest(protocols(w.run).finetune),
         code=code_digest("cpd.finetune"),
     shell:
-        "python -m cpd finetune"
+        "CPD_SCRATCH={resources.scratch:q} exec python -m cpd finetune"
         " --run {wildcards.run}"
         " --dataset {wildcards.dataset}"
         " --split {wildcards.split}"

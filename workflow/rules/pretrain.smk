@@ -19,10 +19,19 @@ rule pretrain:
     benchmark:
         f"{R}/benchmarks/pretrain/{{run}}.tsv"
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/train.yaml"
     resources:
         gpu=lambda w: experiment(w.run).gpus,
-        runtime="7d",
+        nodes=lambda w: nodes(w.run),
+        cpus_per_task=lambda w: cpus(w.run),
+        mem_mb=lambda w, attempt: memory(w.run, attempt),
+        runtime="1d",
+        scratch="",
+        # several nodes: one launcher on each, started by the job's own srun
+        mpi=lambda w: several(w.run, "srun"),
+        tasks=lambda w: several(w.run, nodes(w.run)),
+        tasks_per_gpu=lambda w: several(w.run, 0),
+        gres=lambda w: several(w.run, f"gpu:{gpus_here(w.run)}"),
     params:
         config=lambda w: digest(
             experiment(w.run), C.encoders[experiment(w.run).encoder]
@@ -32,8 +41,10 @@ rule pretrain:
         seed=lambda w: seed(w.run),
         folder=subpath(output.model, parent=True),
     shell:
-        "python -m cpd pretrain {params.experiment}"
+        # exec: a signal that Slurm sends to every process of the job must not end a shell around the training
+        "CPD_SCRATCH={resources.scratch:q} exec python -m cpd pretrain {params.experiment}"
         " --seed {params.seed}"
         " --gpus {resources.gpu}"
+        " --nodes {resources.nodes}"
         " --output {params.folder:q}"
         " > {log} 2>&1"

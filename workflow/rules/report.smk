@@ -11,7 +11,11 @@ rule report:
     log:
         "logs/report.log",
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/report.yaml"
+    resources:
+        cpus_per_task=4,
+        mem_mb=grows(8000),
+        runtime=grows(60),
     params:
         code=code_digest("cpd.report"),
     shell:

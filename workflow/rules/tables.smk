@@ -9,8 +9,9 @@ rule table:
         expand(f"{R}/tables/{{{{table}}}}.{{suffix}}", suffix=FORMATS),
     log:
         "logs/table/{table}.log",
+    localrule: True
     conda:
-        "../../envs/cpd.yaml"
+        "../../envs/report.yaml"
     params:
         config=lambda w: digest(C.tables[w.table], C.corpus),
         code=code_digest("cpd.tables", "cpd.paper"),

@@ -1,0 +1,43 @@
+# What a job asks of a cluster; on one machine nothing of it counts. profiles/slurm says what a site adds to it.
+# CPUs are asked for as `cpus_per_task`: `threads` would be capped at the CPUs of the machine that Snakemake runs on.
+
+
+def grows(amount: int):
+    """Megabytes or minutes that double with each attempt: the first may have been too few, and nobody looks on."""
+    return lambda wildcards, attempt: amount * 2 ** (attempt - 1)
+
+
+def gpus_of_a_node(run: str) -> int:
+    """The experiment's GPUs, for what works on one node alone."""
+    return min(experiment(run).gpus, C.cluster.gpus_per_node)
+
+
+def nodes(run: str) -> int:
+    """Nodes of a pretraining: more than one where its GPUs are more than a node has."""
+    gpus, most = experiment(run).gpus, C.cluster.gpus_per_node
+    count = max(1, -(-gpus // most))
+    if gpus % count:
+        raise WorkflowError(
+            f"{run}: {gpus} gpus cannot be divided evenly among {count} nodes of at most {most} (cluster.gpus_per_node)"
+        )
+    return count
+
+
+def gpus_here(run: str) -> int:
+    """GPUs of a pretraining on each of its nodes."""
+    return experiment(run).gpus // nodes(run)
+
+
+def several(run: str, value):
+    """`value` for a pretraining on several nodes; None leaves the resource out."""
+    return value if nodes(run) > 1 else None
+
+
+def cpus(run: str) -> int:
+    """CPUs of a node: eight a GPU, for decoding; without a GPU, four that train."""
+    return 8 * gpus_here(run) or 4
+
+
+def memory(run: str, attempt: int) -> int:
+    """Megabytes of a node: 32 GB a GPU; without a GPU, 8 GB. The double at each further attempt."""
+    return (32000 * gpus_here(run) or 8000) * 2 ** (attempt - 1)
