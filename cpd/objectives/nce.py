@@ -19,8 +19,8 @@ from cpd.objectives.softmax import at_least_fp32
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Largest gathered block, in elements: 16 MiB of fp32 on a CPU (near its caches), 1 GiB on a GPU.
-BLOCK = {"cpu": 2**22}
+# Largest gathered block, in elements: 4 MiB of fp32 on a CPU (near its caches), 1 GiB on a GPU.
+BLOCK = {"cpu": 2**20}
 BLOCK_ACCELERATOR = 2**28
 
 
@@ -66,12 +66,10 @@ def _whole(
     """Sum of the loss over the anchors, and its gradient (B, D), with all of the bank here."""
     rows_BD = bank_ND.index_select(0, index_B).to(query_BD.dtype)
     loss, grad_BD = _positive(query_BD, rows_BD, shift=shift)
-    if keep_BM is not None:
-        shift_B = query_BD.new_full((len(query_BD),), shift)
-        part_B, noise_BD = _chosen(query_BD, bank_ND, noise_BM, keep_BM, shift_G=shift_B)
-        return loss + part_B.sum(), grad_BD + noise_BD
-    for anchors in _blocks(noise_BM, dim=bank_ND.shape[1]):
-        part, grad_GD = _noise(query_BD[anchors], bank_ND, noise_BM[anchors], shift=shift)
+    buffer = bank_ND.new_empty(0)  # used again by every block: fresh memory costs more than the copy into it
+    for anchors, draws in _pieces(noise_BM, dim=bank_ND.shape[1]):
+        keep_GM = None if keep_BM is None else keep_BM[anchors, draws]
+        part, grad_GD = _noise(query_BD[anchors], bank_ND, noise_BM[anchors, draws], keep_GM, buffer, shift=shift)
         loss = loss + part
         grad_BD[anchors] += grad_GD
     return loss, grad_BD
@@ -107,14 +105,24 @@ def _positive(query_BD: Tensor, rows_BD: Tensor, *, shift: float) -> tuple[Tenso
     return -functional.logsigmoid(logit_B).sum(), -torch.sigmoid(-logit_B)[:, None] * rows_BD
 
 
-def _noise(query_GD: Tensor, bank_ND: Tensor, noise_GM: Tensor, *, shift: float) -> tuple[Tensor, Tensor]:
+def _noise(
+    query_GD: Tensor, bank_ND: Tensor, noise_GM: Tensor, keep_GM: Tensor | None, buffer: Tensor, *, shift: float
+) -> tuple[Tensor, Tensor]:
     """Sum of -log(1 - h) over the noise rows of a block, and its gradient (G, D) with respect to the query."""
-    rows = bank_ND.index_select(0, noise_GM.reshape(-1)).to(query_GD.dtype)
-    rows_GMD = rows.view(*noise_GM.shape, bank_ND.shape[1])
+    rows = torch.index_select(bank_ND, 0, noise_GM.reshape(-1), out=_room(buffer, noise_GM.numel(), bank_ND.shape[1]))
+    rows_GMD = rows.to(query_GD.dtype).view(*noise_GM.shape, bank_ND.shape[1])
     logit_GM = torch.bmm(rows_GMD, query_GD[:, :, None]).squeeze(2) - shift
-    loss = functional.softplus(logit_GM).sum()
-    grad_GD = torch.bmm(torch.sigmoid(logit_GM)[:, None, :], rows_GMD).squeeze(1)
-    return loss, grad_GD
+    loss_GM, weight_GM = functional.softplus(logit_GM), torch.sigmoid(logit_GM)
+    if keep_GM is not None:
+        loss_GM, weight_GM = loss_GM * keep_GM, weight_GM * keep_GM
+    return loss_GM.sum(), torch.bmm(weight_GM[:, None, :], rows_GMD).squeeze(1)
+
+
+def _room(buffer: Tensor, rows: int, dim: int) -> Tensor:
+    """The first rows of the buffer, which grows to the largest block."""
+    if buffer.numel() < rows * dim:
+        buffer.resize_(rows * dim)
+    return buffer[: rows * dim].view(rows, dim)
 
 
 def _chosen(
@@ -131,8 +139,18 @@ def _chosen(
     return loss_G, grad_GD
 
 
+def _pieces(noise_BM: Tensor, *, dim: int) -> list[tuple[slice, slice]]:
+    """Blocks of anchors, and where the rows of one anchor are too many, of its draws."""
+    most = max(1, _limit(noise_BM) // dim)
+    draws = [slice(start, start + most) for start in range(0, noise_BM.shape[1], most)]
+    return [(anchors, some) for anchors in _blocks(noise_BM, dim=dim) for some in draws]
+
+
 def _blocks(noise_BM: Tensor, *, dim: int) -> list[slice]:
     """Slices of anchors whose gathered rows stay under the block size (one anchor at least)."""
-    limit = BLOCK.get(noise_BM.device.type, BLOCK_ACCELERATOR)
-    size = max(1, limit // (noise_BM.shape[1] * dim))
+    size = max(1, _limit(noise_BM) // (noise_BM.shape[1] * dim))
     return [slice(start, start + size) for start in range(0, len(noise_BM), size)]
+
+
+def _limit(noise_BM: Tensor) -> int:
+    return BLOCK.get(noise_BM.device.type, BLOCK_ACCELERATOR)

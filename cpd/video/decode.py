@@ -102,6 +102,39 @@ def _sequential(video: bytes, wanted: set[int]) -> Frames:
 
 def _direct(video: bytes, wanted: set[int]) -> Frames | None:
     """The wanted frames of a clip as `cut` writes them, found by its own tables; None for any other file."""
+    planned = plan(video, wanted)
+    return None if planned is None else _shown(planned.context(), planned.packets, planned.index_of)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be decoded for some frames of a clip.
+
+    Attributes:
+        track: where its pictures lie.
+        packets: in decoding order.
+        index_of: presentation time of each wanted frame -> its index.
+    """
+
+    track: Track
+    packets: list[av.Packet[Any]]
+    index_of: dict[int, int]
+
+    def context(self) -> Any:
+        """A decoder that knows what the demuxer would tell it."""
+        context: Any = av.CodecContext.create("h264", "r")
+        context.extradata = self.track.header
+        colours = self.track.colours
+        if colours is not None:
+            context.color_primaries = colours.primaries
+            context.color_trc = colours.transfer
+            context.colorspace = colours.matrix
+            context.color_range = 2 if colours.full_range else 1  # AVCOL_RANGE_JPEG, _MPEG
+        return context
+
+
+def plan(video: bytes, wanted: set[int]) -> Plan | None:
+    """The packets that the wanted frames need, by the file's own tables; None where these cannot be used."""
     track = read_track(video)
     if track is None or not _is_avc(track.header) or max(wanted) >= len(track.size_N):
         return None
@@ -120,19 +153,7 @@ def _direct(video: bytes, wanted: set[int]) -> Frames | None:
     for i in _needed(pictures, {position - first for position in positions}):
         packets.append(av.Packet(video[begin[first + i] : begin[first + i] + size[first + i]]))
         packets[-1].pts = int(track.pts_N[first + i])
-    return _shown(_context(track), packets, {int(track.pts_N[order[k]]): k for k in wanted})
-
-
-def _context(track: Track) -> Any:
-    """A decoder that knows what the demuxer would tell it."""
-    context: Any = av.CodecContext.create("h264", "r")
-    context.extradata = track.header
-    if track.colours is not None:
-        context.color_primaries = track.colours.primaries
-        context.color_trc = track.colours.transfer
-        context.colorspace = track.colours.matrix
-        context.color_range = 2 if track.colours.full_range else 1  # AVCOL_RANGE_JPEG, _MPEG
-    return context
+    return Plan(track, packets, {int(track.pts_N[order[k]]): k for k in wanted})
 
 
 def _selective(video: bytes, wanted: set[int]) -> Frames | None:

@@ -89,13 +89,20 @@ def test_nce_loss_is_the_slow_one(b, m, log_z, seed):
     torch.testing.assert_close(got, want, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("block", [1, 2 * 6 * 8, 10**9])
-def test_nce_does_not_depend_on_the_block_of_anchors(monkeypatch, block):
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("block", [1, 4 * 8, 2 * 6 * 8, 10**9])  # a row, some draws of an anchor, two anchors, all
+def test_nce_does_not_depend_on_the_block(monkeypatch, block, masked):
     f, bank = unit(5, 8, dtype=torch.float64), unit(30, 8, dtype=torch.float64, seed=1)
     index, noise = torch.arange(5), torch.randint(30, (5, 6), generator=torch.Generator().manual_seed(2))
-    want = value_and_gradient(lambda live: slow_nce(live, bank, index, noise, 0.2, 1.0), f)
+    group = torch.arange(30) // 3 if masked else None
+    losses = {"tau": 0.2, "log_z": 1.0, "group_N": group}
+    monkeypatch.setitem(nce.BLOCK, "cpu", 10**9)
+    want = value_and_gradient(lambda live: cross_pair.nce_loss(live, bank, index, noise, **losses), f)
+    if not masked:
+        slow = value_and_gradient(lambda live: slow_nce(live, bank, index, noise, 0.2, 1.0), f)
+        torch.testing.assert_close(want, slow, rtol=1e-9, atol=1e-9)
     monkeypatch.setitem(nce.BLOCK, "cpu", block)
-    got = value_and_gradient(lambda live: cross_pair.nce_loss(live, bank, index, noise, tau=0.2, log_z=1.0), f)
+    got = value_and_gradient(lambda live: cross_pair.nce_loss(live, bank, index, noise, **losses), f)
     torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
 
 
