@@ -18,6 +18,7 @@ VERBS = {
     "demo-corpus": "render the demo's videos, titles, lists and web site",
     "demo-stanza": "train the demo's small stanza tagger and parser",
     "demo-encoder": "train the demo's small DistilBERT on its titles",
+    "plan": "hours, bytes and jobs that the config asks for",
     "chunks": "freeze which id belongs to which chunk",
     "given": "check the files that you put there yourself, and digest them",
     "crawl": "fetch titles and media of a chunk",

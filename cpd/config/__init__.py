@@ -15,6 +15,7 @@ from cpd.config.evaluation import (
     ZeroShot,
 )
 from cpd.config.load import Config, evaluation, experiment, load_config, merge, to_json
+from cpd.config.plan import Plan
 from cpd.config.report import Report
 from cpd.config.training import Backbone, Encoder, Experiment, Heads, Objective, Stage, Train, Validation, Views
 
@@ -35,6 +36,7 @@ __all__ = [
     "Knn",
     "Linear",
     "Objective",
+    "Plan",
     "Report",
     "Retrieval",
     "Row",

@@ -18,6 +18,7 @@ from cpd.config.base import Strict
 from cpd.config.cluster import Cluster
 from cpd.config.data import Clips, Crawl, Demo, Source, Text
 from cpd.config.evaluation import Dataset, Evaluate, Table
+from cpd.config.plan import Plan
 from cpd.config.strict_yaml import read_yaml, refuse_odd_numbers
 from cpd.config.training import Encoder, Experiment
 from cpd.errors import ConfigError
@@ -51,6 +52,7 @@ class Config(Strict, frozen=True, kw_only=True):
     run: tuple[str, ...]
     evaluate: Evaluate = Evaluate()
     tables: dict[str, Table]
+    plan: Plan = Plan()
     cluster: Cluster = Cluster()
     demo: Demo | None = None
 

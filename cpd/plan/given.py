@@ -97,10 +97,11 @@ def of_key(config: Config, key: str) -> list[Given]:
         CpdError: the config has nothing of this name.
     """
     section, _, name = key.partition(".")
-    kinds = {"encoders": (config.encoders, of_encoder), "experiments": (config.experiments, of_experiment)}
-    if section not in kinds or name not in kinds[section][0]:
-        raise CpdError(f"no {key!r} in the config", hint="write encoders.NAME or experiments.NAME")
-    return kinds[section][1](config, name)
+    if section == "encoders" and name in config.encoders:
+        return of_encoder(config, name)
+    if section == "experiments" and name in config.experiments:
+        return of_experiment(config, name)
+    raise CpdError(f"no {key!r} in the config", hint="write encoders.NAME or experiments.NAME")
 
 
 def keys_of_run(config: Config, name: str) -> list[str]:
