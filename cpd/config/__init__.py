@@ -1,5 +1,6 @@
 """The typed config: `load_config` reads it, `experiment` resolves one experiment, the types say what there is."""
 
+from cpd.config.cluster import Cluster
 from cpd.config.data import Clips, Crawl, Demo, Source, Text
 from cpd.config.evaluation import (
     Column,
@@ -17,11 +18,13 @@ from cpd.config.evaluation import (
 from cpd.config.load import Config, evaluation, experiment, load_config, merge, to_json
 from cpd.config.plan import Plan
 from cpd.config.report import Report
+from cpd.config.rho import Rho
 from cpd.config.training import Backbone, Encoder, Experiment, Heads, Objective, Stage, Train, Validation, Views
 
 __all__ = [
     "Backbone",
     "Clips",
+    "Cluster",
     "Column",
     "Config",
     "Crawl",
@@ -39,6 +42,7 @@ __all__ = [
     "Plan",
     "Report",
     "Retrieval",
+    "Rho",
     "Row",
     "Source",
     "Stage",

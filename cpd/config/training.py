@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from cpd.config.base import Strict, require
+from cpd.config.rho import Rho
 
 
 class Encoder(Strict, frozen=True, kw_only=True):
@@ -76,8 +77,9 @@ class Objective(Strict, frozen=True, kw_only=True):
     """What is minimised (equations 2 to 5).
 
     Attributes:
-        name: `info_nce` is InfoNCE within each micro-batch; `supervised` cross-entropy over the labels of the sources,
-            without any text; `none` keeps the random initialisation.
+        name: `info_nce` is InfoNCE within each micro-batch; `persistency` is `rho` alone and `supervised` cross-entropy
+            over the labels of the sources, both without any text; `none` keeps the random initialisation.
+        rho: temporal persistency; beside a loss on titles it is added to that, which then sees all clips.
         estimator: exact softmax over all N pairs, or NCE with `noise` samples per anchor.
         tau: temperature.
         noise: NCE noise samples per anchor (m).
@@ -88,7 +90,10 @@ class Objective(Strict, frozen=True, kw_only=True):
         shard_banks: each rank keeps a part of the banks' rows (the same result; memory divided by the ranks).
     """
 
-    name: Literal["cross_pair", "self_instance", "ranking", "info_nce", "supervised", "none"] = "cross_pair"
+    name: Literal["cross_pair", "self_instance", "ranking", "info_nce", "persistency", "supervised", "none"] = (
+        "cross_pair"
+    )
+    rho: Rho | None = None
     estimator: Literal["exact", "nce"] = "exact"
     tau: float = 0.07
     noise: int = 16392
@@ -104,6 +109,9 @@ class Objective(Strict, frozen=True, kw_only=True):
         require(0 <= self.momentum < 1, "momentum", "must be in [0, 1)")
         banked = self.name in ("cross_pair", "self_instance")
         require(banked or not self.shard_banks, "shard_banks", "belongs to objectives with banks")
+        require(self.name != "persistency" or self.rho is not None, "rho", "is needed by name: persistency")
+        without = self.name in ("supervised", "none")
+        require(not (without and self.rho is not None), "rho", f"has no part in name: {self.name}")
 
 
 class Stage(Strict, frozen=True, kw_only=True):
@@ -130,20 +138,51 @@ class Stage(Strict, frozen=True, kw_only=True):
 
 
 class Views(Strict, frozen=True, kw_only=True):
-    """How clips are sampled: `frames` with `stride`, scaled to `size`, `scale` jitter in training."""
+    """How clips are sampled, and augmented in training: the same for every frame of a clip.
+
+    Attributes:
+        frames: of a clip.
+        stride: from one to the next.
+        size: to which the crop is scaled.
+        scales: the crop's side is one of these shares of the short side, at a corner or in the centre.
+        short_side: instead of `scales`: the crop is one of `size` pixels anywhere in a picture whose short side is
+            scaled to a number drawn from this range (the persistency study's: [256, 320]).
+        flip: mirror half of the clips.
+        jitter: brightness, contrast and saturation are scaled by factors from [1 - jitter, 1 + jitter].
+        hue: chroma is turned by an angle from [-hue, hue] of a full turn.
+        jitter_p: share of the clips whose colours (`jitter`, `hue`) are changed.
+        gray_p: share of the clips that lose their colour.
+        blur_p: share of the clips that are blurred.
+        blur_sigma: range of the blur's standard deviation, in pixels of the crop.
+    """
 
     frames: int = 8
     stride: int = 4
     size: int = 112
     scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    short_side: tuple[int, int] | None = None
     flip: bool = True
     jitter: float = 0.4
+    hue: float = 0.0
+    jitter_p: float = 1.0
+    gray_p: float = 0.0
+    blur_p: float = 0.0
+    blur_sigma: tuple[float, float] = (0.1, 2.0)
+
+    def __post_init__(self) -> None:
+        for key in ("jitter_p", "gray_p", "blur_p"):
+            require(0 <= getattr(self, key) <= 1, key, "must be in [0, 1]")
+        require(0 <= self.hue <= 0.5, "hue", "must be in [0, 0.5]")
+        low, high = self.short_side or (self.size, self.size)
+        require(self.size <= low <= high, "short_side", "must be a range from `size` or more")
+        require(0 < self.blur_sigma[0] <= self.blur_sigma[1], "blur_sigma", "must be a range of positive numbers")
 
 
 class Train(Strict, frozen=True, kw_only=True):
     """Optimisation. `batch` is global: it is kept whatever the number of ranks, by accumulation.
 
     Attributes:
+        optimizer: SGD with momentum, or LARS, which scales each weight's step to its norm (for large learning rates).
         milestones: epochs of a stage at which `schedule: step` divides the learning rates by 10.
         ema: decay of an exponential moving average of the weights, which is then what is validated and saved;
             null: the weights themselves.
@@ -154,6 +193,7 @@ class Train(Strict, frozen=True, kw_only=True):
 
     batch: int = 512
     per_rank: int = 64
+    optimizer: Literal["sgd", "lars"] = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
     warmup_epochs: int = 0

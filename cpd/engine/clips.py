@@ -36,6 +36,7 @@ class ClipEpochs:
         world: which rank this is.
         lockstep: every rank gets as many micro-batches in a step as any, empty ones if need be (for objectives whose
             ranks compute together).
+        rho: clips of each video that a persistency objective compares; None: one clip, without the axis V.
     """
 
     table: SampleTable
@@ -47,6 +48,7 @@ class ClipEpochs:
     workers: int
     world: World
     lockstep: bool = False
+    rho: int | None = None
 
     def __post_init__(self) -> None:
         least = 2 * self.world.size
@@ -74,6 +76,7 @@ class ClipEpochs:
             epoch=epoch,
             workers=self.workers,
             train=True,
+            rho=self.rho,
         )
         return grouped(iter(clips), [len(micros) for micros in steps])
 

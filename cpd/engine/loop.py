@@ -133,7 +133,7 @@ class _Run(Generic[M]):
             if micro is None:
                 return results, waited
             result = self.task.step(micro)
-            if result.count:
+            if result.parts:  # also of a rank without samples, whose backward pass the others' may wait for
                 loss = result.parts["loss"] * (result.count / self.plan.batch)
                 self.tools.precision.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             detached = {name: part.detach() for name, part in result.parts.items()}
@@ -219,6 +219,7 @@ class _Run(Generic[M]):
     def _save_or_stop(self, agreed: Agreed) -> None:
         if agreed.stop:
             self._save()
+            distributed.barrier(self.tools.world)  # torchrun gives the others 30 s once one rank has ended
             raise Requeue(self.tools.stop() or "another rank's signal", step=self.progress.step)
         if agreed.save and self.progress.batch < self.plan.steps:  # the end of the epoch saves anyway
             self._save()

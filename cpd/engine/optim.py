@@ -10,17 +10,19 @@ from typing import Any, Literal
 
 import torch
 
+from cpd.engine.lars import Lars
+
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 
 
 def build(
-    name: Literal["sgd", "adam"],
+    name: Literal["sgd", "lars", "adam"],
     groups: Mapping[str, Iterable[torch.nn.Parameter]],
     *,
     weight_decay: float,
     momentum: float = 0.9,
 ) -> torch.optim.Optimizer:
-    """SGD with momentum or Adam (L2 form of weight decay, as both papers' code) over named groups.
+    """SGD with momentum, LARS or Adam (L2 form of weight decay, as both papers' code) over named groups.
 
     Learning rates are set by the loop from the stage; they start at 0 so that forgetting to cannot train. A
     parameter without gradient (a frozen language model) is left alone, weight decay and momentum included.
@@ -28,12 +30,14 @@ def build(
     Args:
         name: which optimiser.
         groups: parameters by group name; each has a learning rate of its own.
-        weight_decay: of every parameter.
-        momentum: of SGD.
+        weight_decay: of every parameter; LARS spares those of one dimension.
+        momentum: of SGD and LARS.
     """
     rows: list[dict[str, Any]] = [{"name": key, "params": list(params)} for key, params in groups.items()]
     if name == "sgd":
         return torch.optim.SGD(rows, lr=0.0, momentum=momentum, weight_decay=weight_decay)
+    if name == "lars":
+        return Lars(rows, lr=0.0, momentum=momentum, weight_decay=weight_decay)
     return torch.optim.Adam(rows, lr=0.0, weight_decay=weight_decay)
 
 

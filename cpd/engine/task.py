@@ -31,7 +31,8 @@ class StepResult:
     """What a micro-batch gave.
 
     Attributes:
-        parts: scalar tensors by name, means over `count` samples; "loss" is minimised. Empty when `count` is 0.
+        parts: scalar tensors by name, means over `count` samples; "loss" is minimised. Empty when `count` is 0, or, of
+            objectives whose ranks also go backward together, a finite "loss" that counts nothing.
         count: samples.
         keys: their keys.
         rows: detached tensors for `on_step`.

@@ -1,4 +1,4 @@
-"""Projection heads: from each tower's feature to the shared unit sphere (paper, section 3.3).
+"""Projection heads: from each tower's feature to the shared unit sphere (paper, section 3.3), and those of persistency.
 
 Shapes: B batch, F video feature, E text feature, D shared embedding.
 """
@@ -41,6 +41,29 @@ class TextHead(nn.Module):
     def forward(self, t_BE: Tensor) -> Tensor:
         """Text features (B, E) to unit rows (B, D), in fp32 or wider."""
         return unit_rows(self.layers(t_BE))
+
+
+class MlpHead(nn.Sequential):
+    """Layers of the persistency study's heads: Linear, BatchNorm if wanted, ReLU, ... Linear; (B, F) to (B, D).
+
+    A hidden layer before a BatchNorm has no bias. The rows are not normalised: BYOL's predictor takes them as they are.
+
+    Args:
+        features: F.
+        hidden: width of every layer but the last.
+        dim: D.
+        layers: linear ones, at least 1.
+        norm: whether hidden layers have a BatchNorm, which needs two rows while training.
+    """
+
+    def __init__(self, features: int, hidden: int, dim: int, *, layers: int, norm: bool) -> None:
+        widths = [features] + [hidden] * (layers - 1)
+        parts: list[nn.Module] = []
+        for width in widths[:-1]:
+            parts.append(nn.Linear(width, hidden, bias=not norm))
+            parts += [nn.BatchNorm1d(hidden)] if norm else []
+            parts.append(nn.ReLU(inplace=True))
+        super().__init__(*parts, nn.Linear(widths[-1], dim))
 
 
 def unit_rows(x_BD: Tensor) -> Tensor:

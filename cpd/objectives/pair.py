@@ -69,13 +69,13 @@ def build(
         ranks: who shares the banks where `objective.shard_banks` says so; None: this process is alone.
 
     Raises:
-        ValueError: the objective is `none`, which is never trained, or `supervised`, which has no texts.
+        ValueError: the objective is `none`, which is never trained, or one without texts.
         ConfigError: the objective has no such estimator.
     """
     if objective.name == "none":
         raise ValueError("objective `none` is never trained. Hint: save the initial weights instead")
-    if objective.name == "supervised":
-        raise ValueError("objective `supervised` compares no pairs. Hint: build `supervised.Labels`")
+    if objective.name in ("supervised", "persistency"):
+        raise ValueError(f"objective `{objective.name}` compares no pairs. Hint: it has a module of its own")
     group_N = group_N.to(device) if group_N is not None and objective.mask_equal_titles else None
     if objective.name == "ranking":
         return Ranking(objective, group_N)

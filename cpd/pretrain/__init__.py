@@ -18,8 +18,9 @@ from cpd.engine.distributed import World
 from cpd.engine.progress import Progress
 from cpd.fileio import read_json, write_json
 from cpd.models.checkpoint import save_run
-from cpd.pretrain import supervised
-from cpd.pretrain.run import Pretraining, build_model, prepare
+from cpd.pretrain import beside_titles, persistency, supervised
+from cpd.pretrain.build import build_model
+from cpd.pretrain.run import Pretraining, prepare
 
 OUTPUTS = ("model.safetensors", "config.json", "metrics.json")
 MAY_CHANGE = ("workers", "checkpoint_minutes", "keep_checkpoints", "log")  # between runs that resume one another
@@ -51,8 +52,7 @@ def pretrain(
     with distributed.joined() as world:
         if exp.objective.name == "none":
             return _save_initial(config, name, exp, seed=seed, folder=folder, world=world)
-        make = supervised.prepare if exp.objective.name == "supervised" else prepare
-        run = make(config, exp, seed=seed, world=world)
+        run = _preparation(exp)(config, exp, seed=seed, world=world)
         identity = _identity(config, name, exp, seed=seed, run=run)
         finished = _finished(folder, identity)
         if finished is not None:
@@ -66,6 +66,15 @@ def pretrain(
             checkpoints.clear()
         distributed.barrier(world)
         return metrics
+
+
+def _preparation(exp: Experiment) -> Callable[..., Pretraining]:
+    """What builds a run of this experiment."""
+    if exp.objective.name == "supervised":
+        return supervised.prepare
+    if exp.objective.name == "persistency":
+        return persistency.prepare
+    return prepare if exp.objective.rho is None else beside_titles.prepare
 
 
 def _save_initial(

@@ -20,7 +20,8 @@ from cpd.engine.trackers import open_trackers
 from cpd.fileio import read_jsonl
 from cpd.models.two_tower import TwoTower
 from cpd.objectives.bank import bank_bytes
-from cpd.pretrain.run import SPLIT, build_model, open_table
+from cpd.pretrain.build import build_model, open_table
+from cpd.pretrain.run import SPLIT
 
 BANKED = ("cross_pair", "self_instance")
 PASSES = 3  # a backward pass costs twice the forward pass

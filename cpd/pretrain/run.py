@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from cpd.config import Config, Experiment, FeatureViews
 from cpd.engine import distributed, optim
@@ -25,11 +26,10 @@ from cpd.engine.metrics import MetricsLog
 from cpd.engine.progress import Progress
 from cpd.engine.task import Plan, Score, StepResult, Task, Tools
 from cpd.engine.trackers import open_trackers
-from cpd.errors import CpdError
 from cpd.models.two_tower import TwoTower
 from cpd.objectives import pair
 from cpd.objectives.pair import PairObjective
-from cpd.objectives.ranks import Ranks
+from cpd.pretrain.build import build_model, open_table, ranks_of
 from cpd.pretrain.titles import Titles, equal_groups, shuffled, titles_of
 from cpd.pretrain.validation import HeldOut
 from cpd.shards.loader import ClipBatch, worker_count
@@ -70,7 +70,9 @@ class Pretraining:
         train = self.exp.train
         trackers = open_trackers(train.log, folder) if self.world.first else []
         tools = Tools(
-            optimizer=optim.build("sgd", self.groups(), weight_decay=train.weight_decay, momentum=train.momentum),
+            optimizer=optim.build(
+                train.optimizer, self.groups(), weight_decay=train.weight_decay, momentum=train.momentum
+            ),
             precision=self.precision,
             world=self.world,
             checkpoints=checkpoints,
@@ -97,7 +99,7 @@ class Pretraining:
     @property
     def shares_banks(self) -> bool:
         """Whether ranks compute the loss together, each with its part of the banks."""
-        return self.clips.lockstep
+        return self.exp.objective.shard_banks and self.world.size > 1
 
     def validate(self) -> Score:
         """The score of the held-out videos, with the averaged weights if there are such."""
@@ -173,11 +175,11 @@ class Pretraining:
             else:
                 titles.freeze()
 
-    def module(self) -> torch.nn.Module:
+    def module(self) -> nn.Module:
         """What is made equal on all ranks, and kept by checkpoints."""
         return self.model
 
-    def groups(self) -> dict[str, list[torch.nn.Parameter]]:
+    def groups(self) -> dict[str, list[nn.Parameter]]:
         """Parameters by the name of their learning rate."""
         rest = [p for name, p in self.model.named_parameters() if not name.startswith("text.")]
         return {"rest": rest, "text": list(self.model.text.parameters())}
@@ -194,19 +196,22 @@ def prepare(config: Config, exp: Experiment, *, seed: int, world: World) -> Pret
         CpdError: shards or encoder are missing, or there is no usable pair.
     """
     parts = common_parts(config, exp, seed=seed, world=world, title_of=lambda table: titles_of(table, exp.title))
-    titles: Titles = parts["titles"]
+    ema = None if exp.train.ema is None else Ema(parts["model"], decay=exp.train.ema)
+    return Pretraining(**parts, objective=pair_objective(exp, parts["titles"], seed=seed, world=world), ema=ema)
+
+
+def pair_objective(exp: Experiment, titles: Titles, *, seed: int, world: World) -> PairObjective:
+    """The loss that compares videos and titles, and its banks."""
     shared = exp.objective.shard_banks and world.size > 1
-    objective = pair.build(
+    return pair.build(
         exp.objective,
         n=len(titles),
         dim=exp.heads.dim,
         seed=seed,
         device=world.device,
         group_N=equal_groups(titles.titles),
-        ranks=_ranks(world) if shared else None,
+        ranks=ranks_of(world) if shared else None,
     )
-    ema = None if exp.train.ema is None else Ema(parts["model"], decay=exp.train.ema)
-    return Pretraining(**parts, objective=objective, ema=ema)
 
 
 def common_parts(
@@ -235,7 +240,8 @@ def common_parts(
         seed=seed,
         workers=workers,
         world=world,
-        lockstep=exp.objective.shard_banks and world.size > 1,
+        lockstep=(exp.objective.shard_banks or exp.objective.rho is not None) and world.size > 1,
+        rho=None if exp.objective.rho is None else exp.objective.rho.clips,
     )
     val = open_table(results, [(exp.validation.source, exp.validation.split)])
     views = exp.views
@@ -257,39 +263,3 @@ def common_parts(
         "held_out": held_out,
         "precision": precision,
     }
-
-
-def _ranks(world: World) -> Ranks:
-    """The ranks as the objectives see them."""
-    return Ranks(
-        rank=world.rank,
-        size=world.size,
-        gather=lambda x_B: distributed.gather_rows(x_B, world),
-        add=lambda x: distributed.sum_tensor(x, world),
-    )
-
-
-def build_model(config: Config, exp: Experiment, *, seed: int, world: World) -> TwoTower:
-    """The model as `seed` initialises it, equal on every rank; later random numbers differ by rank."""
-    torch.manual_seed(seed)
-    model = TwoTower(exp, config.encoders[exp.encoder]).to(world.device)
-    torch.manual_seed((seed << 16) + world.rank)
-    if not exp.train.sync_bn or world.size == 1:
-        return model
-    if world.device.type != "cuda":
-        raise CpdError("train.sync_bn needs GPUs", hint="set train.sync_bn to false")
-    synced: TwoTower = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    return synced
-
-
-def open_table(results: Path, parts: Sequence[tuple[str, str]]) -> SampleTable:
-    """Open the shards of some splits.
-
-    Raises:
-        CpdError: an index is missing, or there is nothing in them.
-    """
-    table = SampleTable.open(results, parts)
-    if not len(table):
-        names = ", ".join(f"{source} {split}" for source, split in parts)
-        raise CpdError(f"no usable pair in {names}", hint="`cpd status` tells what became of every id")
-    return table

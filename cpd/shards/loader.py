@@ -3,7 +3,7 @@
 Every sample's augmentation is seeded by (seed, epoch, key), so that batches do not depend on the number of workers or
 ranks. A video that cannot be decoded is reported by key and left out; no other takes its place.
 
-B batch, T frames, H, W pixels, C = 3, V = clips * crops views of one video.
+B batch, T frames, H, W pixels, C = 3, V views of one video: clips * crops, or the rho clips of persistency.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cpd.errors import CpdError
 from cpd.video import sample, transforms
 from cpd.video.decode import decode_frames
 from cpd.video.probe import VideoError
-from cpd.video.views import all_views
+from cpd.video.views import all_views, rho_views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,10 @@ TIMEOUT = 300  # seconds; a worker that gives nothing for so long is hung
 
 
 class ClipBatch(NamedTuple):
-    """A batch: uint8 (B, T, H, W, 3), instance indices int64 (B,), their keys, and (key, reason) of what failed."""
+    """A batch: uint8 (B, T, H, W, 3), instance indices int64 (B,), their keys, and (key, reason) of what failed.
+
+    A loader of rho clips gives (B, V, T, H, W, 3).
+    """
 
     clip_BTHWC: torch.Tensor
     index_B: torch.Tensor
@@ -92,6 +95,7 @@ def clip_loader(
     epoch: int,
     workers: int,
     train: bool,
+    rho: int | None = None,
 ) -> Iterator[ClipBatch]:
     """Load these batches in order: augmented clips if `train`, else the centre clip and centre crop.
 
@@ -103,11 +107,12 @@ def clip_loader(
         epoch: from 0.
         workers: loader processes; 0 loads in this one.
         train: whether to augment.
+        rho: give this many augmented clips of each video, from one decode (1: two augmentations of one clip).
 
     Raises:
         CpdError: a shard is gone, or a worker died or hung.
     """
-    clips = _Clips(_Videos.of(table), views, seed=seed, epoch=epoch, train=train)
+    clips = _Clips(_Videos.of(table), views, seed=seed, epoch=epoch, train=train, rho=rho)
     return _iterate(_loader(clips, workers, batch_sampler=batches, collate_fn=_collate), workers)
 
 
@@ -164,12 +169,15 @@ class _Sample(NamedTuple):
 
 
 class _Clips(Dataset[_Sample]):
-    def __init__(self, videos: _Videos, views: Views, *, seed: int, epoch: int, train: bool) -> None:
+    def __init__(
+        self, videos: _Videos, views: Views, *, seed: int, epoch: int, train: bool, rho: int | None = None
+    ) -> None:
         self.videos = videos
         self.views = views
         self.seed = seed
         self.epoch = epoch
         self.train = train
+        self.rho = rho
 
     def __getitem__(self, index: int) -> _Sample:
         key = self.videos.key(index)
@@ -185,6 +193,8 @@ class _Clips(Dataset[_Sample]):
             wanted = sample.test_indices(n_frames, 1, views.frames, views.stride)[0]
             return transforms.centre_clip(decode_frames(video, wanted), views.size)
         rng = sample_rng(self.seed, epoch=self.epoch, key=key)
+        if self.rho is not None:
+            return rho_views(video, n_frames, views, self.rho, rng)
         wanted = sample.train_indices(n_frames, views, rng)
         return transforms.train_clip(decode_frames(video, wanted), views, rng)
 

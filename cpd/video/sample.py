@@ -23,6 +23,19 @@ def train_indices(n_frames: int, views: Views, rng: np.random.Generator) -> list
     return _clip(int(rng.integers(0, last + 1)), n_frames, views.frames, views.stride)
 
 
+def rho_indices(n_frames: int, views: Views, rho: int, rng: np.random.Generator) -> list[list[int]]:
+    """Frame indices of the clips of one video that a persistency objective compares (PAPER section 5).
+
+    rho clips at independently and uniformly random starts. rho = 1 is one clip, given twice: its two views differ by
+    their augmentation alone, as two crops of one image do.
+
+    Returns:
+        max(rho, 2) lists of `views.frames` indices in 0..n_frames-1.
+    """
+    clips = [train_indices(n_frames, views, rng) for _ in range(rho)]
+    return clips * 2 if rho == 1 else clips
+
+
 def test_indices(n_frames: int, clips: int, frames: int, stride: int) -> list[list[int]]:
     """Frame indices of `clips` test clips whose starts are uniformly spaced, both ends included.
 

@@ -1,8 +1,9 @@
-"""From decoded frames to clips: crop, resize, flip, colour; the same for every frame of a clip.
+"""From decoded frames to clips: crop, resize, flip, colour, blur; the same for every frame of a clip.
 
 T frames, H, W pixels, C = 3 (red, green, blue), B batch. Frames are cropped and resized as Y, U, V planes, and only
-then turned to RGB: the conversion (ITU-R BT.601, limited range) is affine, and so are brightness, contrast and
-saturation, so that everything about colour is one 3x4 matrix per clip. Training and evaluation share this path.
+then turned to RGB: the conversion (ITU-R BT.601, limited range) is affine, and so are brightness, contrast,
+saturation, hue and the loss of all colour, so that everything about colour is one 3x4 matrix per clip. Training and
+evaluation share this path.
 """
 
 from __future__ import annotations
@@ -44,20 +45,27 @@ class _Box:
 
 
 def train_clip(frames: Sequence[av.VideoFrame], views: Views, rng: np.random.Generator) -> Clip:
-    """One augmented training clip: multi-scale corner crop, resize, flip, colour jitter.
+    """One augmented training clip: crop, resize, flip, colour, blur.
 
-    The crop's side is one of `views.scales` of the short side, at a corner or in the centre. Brightness, contrast
-    and saturation are scaled by factors from [1 - jitter, 1 + jitter].
+    The crop's side is one of `views.scales` of the short side, at a corner or in the centre; or, with
+    `views.short_side`, `views.size` pixels anywhere in the picture scaled to a short side from that range. In
+    `views.jitter_p` of the clips brightness, contrast and saturation are scaled by factors from [1 - jitter, 1 +
+    jitter] and chroma is turned by up to `views.hue` of a circle (PAPER sections 1 and 5). Nothing is drawn for what
+    the config leaves out.
 
     Returns:
         uint8 (T, size, size, 3).
     """
-    box = _random_box(frames[0], views.scales, rng)
+    box = _random_box(frames[0], views.scales, rng) if views.short_side is None else _anywhere(frames[0], views, rng)
     flip = views.flip and bool(rng.random() < 0.5)
     factors = rng.uniform(1 - views.jitter, 1 + views.jitter, 3)
+    turn = rng.uniform(-views.hue, views.hue) if views.hue else 0.0
+    coloured, gray, blurred = (_happens(share, rng) for share in (views.jitter_p, views.gray_p, views.blur_p))
     yuv_THWC = _crop_resize(frames, box, views.size)
-    matrix = _to_rgb() if views.jitter == 0 else _jitter(factors, yuv_THWC) @ _to_rgb()
-    rgb_THWC = _recolour(yuv_THWC, matrix)
+    changes = coloured and (views.jitter > 0 or turn != 0)
+    matrix = _turn(turn) @ _jitter(factors, yuv_THWC) @ _to_rgb() if changes else _to_rgb()
+    rgb_THWC = _recolour(yuv_THWC, _gray() @ matrix if gray else matrix)
+    rgb_THWC = _blur(rgb_THWC, rng.uniform(*views.blur_sigma)) if blurred else rgb_THWC
     return _flip(rgb_THWC) if flip else rgb_THWC
 
 
@@ -89,6 +97,20 @@ def _random_box(frame: av.VideoFrame, scales: tuple[float, ...], rng: np.random.
     if corner == 4:
         return _Box(_even(down / 2), _even(right / 2), side)
     return _Box(_even(down) * (corner // 2), _even(right) * (corner % 2), side)
+
+
+def _anywhere(frame: av.VideoFrame, views: Views, rng: np.random.Generator) -> _Box:
+    """A crop of `size` pixels out of a picture whose short side is scaled to one of `short_side`, in its own pixels."""
+    assert views.short_side is not None
+    scaled = rng.uniform(*views.short_side)
+    side = max(_even(min(frame.height, frame.width) * views.size / scaled), 2)
+    top, left = (_even(rng.uniform(0, extent - side)) for extent in (frame.height, frame.width))
+    return _Box(top, left, side)
+
+
+def _happens(share: float, rng: np.random.Generator) -> bool:
+    """Whether it does, with this chance; certainties draw nothing."""
+    return share == 1 or (share > 0 and bool(rng.random() < share))
 
 
 def _along_long_side(frame: av.VideoFrame, share: float) -> _Box:
@@ -135,7 +157,9 @@ def _recolour(clip_THWC: Clip, matrix: Matrix) -> Clip:
 
 
 def _flip(clip_THWC: Clip) -> Clip:
-    return np.stack([cv2.flip(frame_HWC, 1) for frame_HWC in clip_THWC])
+    """Left and right change places: rows of all frames are rows of one tall picture."""
+    T, H, W, C = clip_THWC.shape
+    return cv2.flip(clip_THWC.reshape(T * H, W, C), 1).reshape(T, H, W, C)  # type: ignore[return-value]
 
 
 def _to_rgb() -> Matrix:
@@ -155,10 +179,33 @@ def _to_rgb() -> Matrix:
 def _jitter(factors: NDArray[np.float64], yuv_THWC: Clip) -> Matrix:
     """Brightness, then contrast about the clip's mean grey, then saturation, as a (4, 4) matrix over (r, g, b, 1)."""
     brightness, contrast, saturation = factors
-    mean_grey = brightness * (float(yuv_THWC[..., 0].mean()) - 16) * 255 / 219
+    mean_grey = brightness * (_mean_luma(yuv_THWC) - 16) * 255 / 219
     light = _affine(brightness * contrast * np.eye(3), np.full(3, (1 - contrast) * mean_grey))
-    grey = np.tile(_LUMA, (3, 1))
-    return _affine(saturation * np.eye(3) + (1 - saturation) * grey, np.zeros(3)) @ light
+    colour: Matrix = saturation * np.eye(4) + (1 - saturation) * _gray()
+    return colour @ light
+
+
+def _mean_luma(yuv_THWC: Clip) -> float:
+    T, H, W, C = yuv_THWC.shape
+    return float(cv2.mean(yuv_THWC.reshape(T * H, W, C))[0])
+
+
+def _gray() -> Matrix:
+    """Every channel becomes the luma, as a (4, 4) matrix over (r, g, b, 1)."""
+    return _affine(np.tile(_LUMA, (3, 1)), np.zeros(3))
+
+
+def _turn(share: float) -> Matrix:
+    """Turn chroma (Cb, Cr) by this share of a circle; luma stays. A (4, 4) matrix over (r, g, b, 1)."""
+    angle = 2 * np.pi * share
+    linear = _to_rgb()[:3, :3]
+    turned = np.eye(3)
+    turned[1:, 1:] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return _affine(linear @ turned @ np.linalg.inv(linear), np.zeros(3))
+
+
+def _blur(clip_THWC: Clip, sigma: float) -> Clip:
+    return np.stack([cv2.GaussianBlur(frame_HWC, (0, 0), sigma) for frame_HWC in clip_THWC])
 
 
 def _affine(linear: NDArray[np.float64], offset: NDArray[np.float64]) -> Matrix:
