@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     clips = msgspec.structs.replace(config.clips, short_side=gallery.short_side)
     with Network(embedder, views=gallery.views, clips=clips) as network:
         searcher = Searcher(gallery, network, k=args.k)
+        searcher.warm_up()
         app = build_app(searcher, hosts=allowed_hosts(listener, args.host), seconds=clips.max_seconds)
         _announce(listener, args.host, gallery, seconds=time.monotonic() - started)
         serve(app, listener)

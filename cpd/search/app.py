@@ -89,7 +89,7 @@ class Site:
             try:
                 seen = await run_in_threadpool(self.searcher.network.look, upload.file)
             except VideoError as error:
-                raise HTTPException(422, f"{name} cannot be used: {error}") from None
+                raise HTTPException(422, f"{name} cannot be used: {error.reason} ({error.status}).") from None
         answer = await run_in_threadpool(self.searcher.of_dropped, seen, started=started)
         token = self.recent.add(Dropped(name, seen.video, answer))
         return RedirectResponse(f"/dropped/{token}", status_code=303)

@@ -31,7 +31,7 @@ border-radius:.4rem;padding:.45rem .9rem;cursor:pointer}
 .dragging .drop{border:2px dashed var(--accent)}
 .busy button{opacity:.5;pointer-events:none}
 .cards,.names,.examples{list-style:none;margin:0;padding:0}
-.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,13rem),1fr));gap:1rem}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,11.5rem),1fr));gap:1rem}
 .card{display:flex;flex-direction:column;background:var(--raised);border:1px solid var(--line);border-radius:.6rem;
 overflow:hidden;padding-bottom:.6rem}
 .card>:not(video){margin:.4rem .7rem 0}

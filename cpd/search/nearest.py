@@ -17,40 +17,57 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Near:
+    """A row that was found.
+
+    Attributes:
+        row: its number.
+        score: its cosine with what was asked.
+        share: where that lies between the least (0) and the greatest (1) cosine of all rows. Training orders cosines
+            and does not care for their height: the best of all may be below 0.
+    """
+
+    row: int
+    score: float
+    share: float
+
+
+@dataclass(frozen=True)
 class Named:
-    """A title or a class, and its cosine with what was asked."""
+    """A title or a class; `score` and `share` as in `Near`."""
 
     name: str
     score: float
+    share: float
 
 
-def nearest(query_D: Tensor, row_ND: Tensor, *, k: int) -> list[tuple[int, float]]:
+def nearest(query_D: Tensor, row_ND: Tensor, *, k: int) -> list[Near]:
     """The `k` rows (or all, where there are fewer) with the largest cosine, best first; equal ones by row.
 
     Args:
         query_D: of unit length.
-        row_ND: unit rows.
+        row_ND: unit rows, at least one.
         k: how many.
-
-    Returns:
-        (row, cosine) of each.
     """
     score_N = row_ND @ query_D
+    least, greatest = (float(value) for value in torch.aminmax(score_N))
     best = torch.topk(score_N, min(k, len(score_N)))
     found = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+    span = (greatest - least) or 1.0
+    near = [Near(row, score, (score - least) / span) for row, score in found]
+    return sorted(near, key=lambda one: (-one.score, one.row))
 
 
 def nearest_names(query_D: Tensor, row_ND: Tensor, names: Sequence[str], *, k: int) -> list[Named]:
     """The `k` nearest different names; of equal names the best counts, and empty ones are left out."""
-    best: dict[str, float] = {}
+    best: dict[str, Named] = {}
     ask = k
-    while len(best) < k:
+    while True:
         found = nearest(query_D, row_ND, k=ask)
-        for row, score in found:
-            if names[row] and len(best) < k:
-                best.setdefault(names[row], score)
-        if len(found) < ask:
-            break
+        for near in found:
+            name = names[near.row]
+            if name:
+                best.setdefault(name, Named(name, near.score, near.share))
+        if len(best) >= k or len(found) < ask:
+            return list(best.values())[:k]
         ask *= 4
-    return [Named(name, score) for name, score in best.items()]

@@ -42,6 +42,7 @@ class Pages:
         self._shared: dict[str, Any] = {
             "gallery": gallery,
             "examples": examples if gallery.has_text else [],
+            "placeholder": min(examples, key=len, default=""),
             "longest": LONGEST,
             "largest": LARGEST,
             "seconds": f"{seconds:g}",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cpd.evaluate.zeroshot import class_phrase
 from cpd.search.gallery import Clip
 from cpd.search.nearest import Named, nearest, nearest_names
+from cpd.search.query import parse_query
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,10 +27,11 @@ EXAMPLES = 6
 
 @dataclass(frozen=True)
 class Hit:
-    """A clip that was found, and its cosine with what was asked."""
+    """A clip that was found; `score` and `share` as in `Near`."""
 
     clip: Clip
     score: float
+    share: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,12 @@ class Searcher:
         self.gallery = gallery
         self.network = network
         self.k = k
+
+    def warm_up(self) -> None:
+        """Ask once, so that the first who asks does not wait for what is loaded late."""
+        query = parse_query("a first sentence", title=self.gallery.exp.title)
+        if query is not None and self.gallery.has_text:
+            self.by_sentence(query.read)
 
     def by_sentence(self, sentence: str) -> Answer:
         """Clips that a sentence names."""
@@ -90,7 +98,7 @@ class Searcher:
 
     def _hits(self, query_D: Tensor, k: int) -> list[Hit]:
         found = nearest(query_D, self.gallery.clip_ND, k=k)
-        return [Hit(self.gallery.clips[row], score) for row, score in found]
+        return [Hit(self.gallery.clips[near.row], near.score, near.share) for near in found]
 
     @cached_property
     def _class_KD(self) -> Tensor | None:

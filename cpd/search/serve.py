@@ -66,8 +66,8 @@ def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until a signal ends it; answers under way get `GRACE` seconds."""
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """A server that gives answers under way `GRACE` seconds when it is to end."""
     config = uvicorn.Config(
         app,
         http="h11",
@@ -81,5 +81,10 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=GRACE,
     )
+    return uvicorn.Server(config)
+
+
+def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve until a signal ends it."""
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
-        uvicorn.Server(config).run(sockets=[listener])
+        make_server(app).run(sockets=[listener])

@@ -22,7 +22,7 @@ BASE = """<!doctype html>
 <form action="/" method="get" role="search">
 <label for="q">Describe what happens</label>
 <div class="row"><input id="q" name="q" type="search" maxlength="{{ longest }}" value="{{ asked }}" autocomplete="off"
- placeholder="{{ examples[0] if examples else '' }}"><button>Search</button></div>
+ placeholder="{{ placeholder }}"><button>Search</button></div>
 </form>
 {% else %}
 <p class="note">This run did not learn from titles (objective: {{ gallery.exp.objective.name }}), so that a sentence
@@ -45,31 +45,33 @@ finds nothing here. Clips are compared with clips, by res5.</p>
 """
 
 PARTS = """
-{% macro score(value) -%}
-<span class="score"><meter min="0" max="1" value="{{ '%.4f'|format([0, value]|max) }}" aria-label="cosine"></meter>
-<span class="number">{{ "%.3f"|format(value) }}</span></span>
+{% macro score(found) -%}
+<span class="score"><meter min="0" max="1" value="{{ '%.4f'|format(found.share) }}"
+ aria-label="from the least alike to the most"></meter>
+<span class="number">{{ "%.3f"|format(found.score) }}</span></span>
 {%- endmacro %}
-{% macro card(clip, value=none) %}
+{% macro card(clip, found=none) %}
 <li class="card">
 <video src="/clip/{{ clip.key }}.mp4" muted loop playsinline controls preload="metadata"
  aria-label="{{ clip.title or clip.label or clip.key }}"></video>
-{% if value is not none %}{{ score(value) }}{% endif %}
+{% if found %}{{ score(found) }}{% endif %}
 <p class="title"><bdi>{{ clip.title or "(no title)" }}</bdi></p>
 <p class="more">{% if clip.label %}<bdi class="label">{{ clip.label }}</bdi>{% endif %}
 <a href="/clip/{{ clip.key }}" aria-label="Clips like: {{ clip.title or clip.key }}">more like this</a></p>
 </li>
 {% endmacro %}
 {% macro cards(hits) %}
-<ol class="cards">{% for hit in hits %}{{ card(hit.clip, hit.score) }}{% endfor %}</ol>
+<ol class="cards">{% for hit in hits %}{{ card(hit.clip, hit) }}{% endfor %}</ol>
 {% endmacro %}
 {% macro names(heading, found) %}
 <section><h2>{{ heading }}</h2>
-<ol class="names">{% for named in found %}<li><bdi>{{ named.name }}</bdi>{{ score(named.score) }}</li>{% endfor %}</ol>
+<ol class="names">{% for named in found %}<li><bdi>{{ named.name }}</bdi>{{ score(named) }}</li>{% endfor %}</ol>
 </section>
 {% endmacro %}
 {% macro took(answer, what) %}
 <p class="took">{{ what }} in {{ "%.1f"|format(answer.embed_ms) }} ms,
-{{ "{:,}".format(gallery|length) }} clips compared in {{ "%.1f"|format(answer.search_ms) }} ms. Scores are cosines.</p>
+{{ "{:,}".format(gallery|length) }} clips compared in {{ "%.1f"|format(answer.search_ms) }} ms.
+Numbers are cosines, of which the order counts; bars run from the least alike of all to the most.</p>
 {% endmacro %}
 """
 
