@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-PARTS = ("Snakefile", "config.yaml", "config.demo.yaml", "workflow", "profiles", "envs", "cpd")
+PARTS = (
+    "Snakefile",
+    "config.yaml",
+    "config.demo.yaml",
+    "config.demo-seeds.yaml",
+    "workflow",
+    "profiles",
+    "envs",
+    "cpd",
+)
 SHELL = re.compile(r'shell:\n( +)"[^\n]*"\n(?:\1"[^\n]*"\n)*')
 DEMO = ("config.demo.yaml",)
 
