@@ -19,6 +19,7 @@ from cpd.shards import loader
 from cpd.shards.loader import ClipBatch, clip_loader, epoch_batches, view_loader, worker_count
 from cpd.shards.read import SampleTable
 from cpd.video import sample, transforms
+from cpd.video import views as views_module
 from cpd.video.decode import decode_frames
 
 VIEWS = Views(frames=4, stride=4, size=32)
@@ -234,3 +235,41 @@ def test_too_few_shards(asked: int | None, shards: int, world: int) -> None:
     """Fault 61."""
     with pytest.raises(CpdError, match=f"{shards} shards cannot feed {world} ranks"):
         worker_count(asked, shards=shards, world=world)
+
+
+@pytest.mark.parametrize("rho", [1, 2, 4])
+def test_rho_clips_of_one_video_come_from_one_decode(
+    table: SampleTable, monkeypatch: pytest.MonkeyPatch, rho: int
+) -> None:
+    """Each is what `train_clip` makes of its own frames; with rho = 1 the two are of the same frames."""
+    asked: list[list[int]] = []
+    real = views_module.decode_frames
+
+    def counted(video: bytes, wanted: list[int]) -> object:
+        asked.append(list(wanted))
+        return real(video, wanted)
+
+    monkeypatch.setattr(views_module, "decode_frames", counted)
+    (batch,) = clip_loader(table, views=VIEWS, batches=[[3, 9]], seed=5, epoch=2, workers=0, train=True, rho=rho)
+    assert batch.clip_BTHWC.shape == (2, max(rho, 2), 4, 32, 32, 3)
+    assert len(asked) == 2
+    for clips_VTHWC, index, frames in zip(batch.clip_BTHWC.numpy(), (3, 9), asked, strict=True):
+        assert frames == sorted(set(frames))
+        rng = loader.sample_rng(5, epoch=2, key=table.keys[index])
+        wanted = sample.rho_indices(table.meta[index]["frames"], VIEWS, rho, rng)
+        assert len(set(map(tuple, wanted))) == (1 if rho == 1 else len(set(map(tuple, wanted))))
+        for clip_THWC, indices in zip(clips_VTHWC, wanted, strict=True):
+            alone = transforms.train_clip(decode_frames(table.video(index), indices), VIEWS, rng)
+            assert np.array_equal(clip_THWC, alone)
+        assert not np.array_equal(clips_VTHWC[0], clips_VTHWC[1])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rho_clips_do_not_depend_on_workers(table: SampleTable, workers: int) -> None:
+    def load(workers: int) -> list[ClipBatch]:
+        batches = epoch_batches(len(table), batch=4, seed=0, epoch=0, world=1)
+        return list(
+            clip_loader(table, views=VIEWS, batches=batches, seed=0, epoch=0, workers=workers, train=True, rho=3)
+        )
+
+    assert_same(load(0), load(workers))

@@ -56,3 +56,14 @@ def test_one_clip_is_the_middle(n: int, start: int) -> None:
 def test_a_short_video_is_repeated() -> None:
     assert sample.test_indices(5, 1, 4, 2) == [[0, 2, 4, 1]]
     assert sample.train_indices(1, Views(frames=3), np.random.default_rng(0)) == [0, 0, 0]
+
+
+@given(n=lengths, rho=st.integers(1, 5), frames=counts, stride=strides, seed=st.integers(0, 9))
+def test_rho_clips_are_training_clips(n: int, rho: int, frames: int, stride: int, seed: int) -> None:
+    views = Views(frames=frames, stride=stride)
+    clips = sample.rho_indices(n, views, rho, np.random.default_rng(seed))
+    assert len(clips) == max(rho, 2)
+    rng = np.random.default_rng(seed)
+    assert clips[:rho] == [sample.train_indices(n, views, rng) for _ in range(rho)]
+    if rho == 1:
+        assert clips[0] == clips[1]  # their augmentations are drawn apart
