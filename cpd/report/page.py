@@ -1,59 +1,101 @@
-"""The report: one self-contained page about a whole run, readable offline and on a phone."""
+"""The report: one self-contained page about a whole run, readable offline, on paper and on a phone."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from cpd.report import gather, plots
-from cpd.report.template import PAGE, STYLE
-from cpd.tables import render as render_table
+from cpd.report import curves, safe, template, template_results
+from cpd.report.figures import draw
+from cpd.report.provenance import duration
+from cpd.report.retrieval import recall
+from cpd.report.style import STYLE
 
 if TYPE_CHECKING:
-    from cpd.config import Config
+    from cpd.report.content import Content
+    from cpd.report.drawing import Drawing
 
 SECTIONS = (
-    ("data", "Data"),
-    ("training", "Training"),
+    ("data", "From ids to shards"),
+    ("clips", "Clips and titles"),
+    ("training", "Learning curves"),
     ("tables", "Tables"),
+    ("retrieval", "Retrieval"),
+    ("classes", "Classes"),
+    ("map", "Embedding map"),
     ("factors", "Motion and appearance"),
-    ("titles", "Titles"),
+    ("cost", "Cost"),
     ("provenance", "Provenance"),
 )
 
 
-def render(config: Config) -> str:
+@dataclass(frozen=True)
+class Tile:
+    """One number at the top."""
+
+    value: str
+    label: str
+
+
+def render(content: Content, figures: dict[str, list[Drawing]] | None = None) -> str:
     """The page as HTML. What is missing is named in its place; names and titles are escaped.
 
-    Raises:
-        CpdError: an index.json or a result file is damaged (it is named).
+    Args:
+        content: what to show.
+        figures: as `figures.draw` draws them.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.from_string(PAGE).render(_values(config))
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=safe.finalize,
+        loader=jinja2.DictLoader(template.TEMPLATES | template_results.TEMPLATES),
+    )
+    environment.filters |= {"count": safe.count, "percent": safe.percent, "duration": duration}
+    return environment.get_template("page").render(_values(content, figures or draw(content)))
 
 
-def _values(config: Config) -> dict[str, Any]:
-    attrition, curves, tables = gather.attrition(config), gather.curves(config), gather.all_tables(config)
-    results = gather.results(tables)
+def policy() -> str:
+    """Nothing is loaded, nothing runs; pictures are data, and the one style sheet is known by its digest."""
+    digest = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+    return f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def _values(content: Content, figures: dict[str, list[Drawing]]) -> dict[str, Any]:
+    has_factors = any(source.factors for source in content.config.sources.values())
     return {
-        "title": f"Cross-modal pair discrimination: {config.corpus} corpus",
+        "title": f"Cross-modal pair discrimination: {content.config.corpus} corpus",
         "style": STYLE,
-        "sections": SECTIONS,
-        "corpus": config.corpus,
-        "seeds": config.seeds,
-        "n_runs": len(gather.runs(config)),
-        "attrition": attrition,
-        "attrition_figure": plots.attrition(attrition) if attrition else "",
-        "curves": curves,
-        "curves_figure": plots.curves(curves) if curves else "",
-        "tables": [_table(table) for table in tables],
-        "factor_figures": plots.factor_bars(gather.factor_bars(results)),
-        "examples": gather.examples(config),
-        "provenance": gather.provenance(config, results),
+        "policy": policy(),
+        "sections": [(key, name) for key, name in SECTIONS if key != "factors" or has_factors or content.factors],
+        "c": content,
+        "figures": figures,
+        "tiles": tiles(content),
+        "n_runs": len(curves.runs(content.config)),
     }
 
 
-def _table(table: gather.Table) -> dict[str, str]:
-    html = "" if table.problem else render_table.fragment(table.cells, title=f"{table.name}: {table.title}")
-    return {"title": f"{table.name}: {table.title}", "problem": table.problem, "html": html}
+def tiles(content: Content) -> list[Tile]:
+    """The numbers at the top, of what there is."""
+    listed, samples = (
+        sum(values) for values in ([f.listed for f in content.flows], [f.samples for f in content.flows])
+    )
+    done = sum(cost.pretrain is not None for cost in content.costs)
+    found = [
+        Tile(f"{samples:,}", f"samples in shards, of {listed:,} listed ids ({safe.percent(samples, listed)})"),
+        Tile(f"{done} of {len(curves.runs(content.config))}", "runs trained"),
+        Tile(f"{content.measured[0]} of {content.measured[1]}", "table cells measured"),
+    ]
+    if content.costs:
+        found.append(Tile(duration(sum(cost.total for cost in content.costs)), "computed, all runs together"))
+    return [*found, _retrieval_tile(content)] if content.retrievals else found
+
+
+def _retrieval_tile(content: Content) -> Tile:
+    found = content.retrievals[0]
+    beside = f"{found.control} {recall(found.control_ranks, 10):.1f}, " if found.control else ""
+    chance = 100 * min(10, found.n) / found.n
+    return Tile(f"{recall(found.ranks, 10):.1f} %", f"R@10 of {found.run} ({beside}chance {chance:.1f})")

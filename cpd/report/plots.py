@@ -1,112 +1,100 @@
-"""Figures as SVG inside data addresses: sharp on a phone, and no script in them can run.
-
-Texts are drawn as they are (`text.parse_math` is off): a `$` in a name is no formula.
-"""
+"""Figures of runs: learning curves and retrieval ranks."""
 
 from __future__ import annotations
 
-import base64
-import io
-from itertools import groupby
+import itertools
 from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.figure import Figure
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from cpd.report.drawing import DASHES, WIDTH, label, svg, xy
+from cpd.report.palette import BLUE, GREY, INK, ORANGE, SERIES
+from cpd.report.retrieval import recall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cpd.report.gather import Attrition, Bars, Curve
-
-STYLE: Any = {
-    "text.parse_math": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "cpd",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
-OK, LOST = "#2a9d8f", ("#e76f51", "#f4a261", "#e9c46a", "#b56576", "#6d597a", "#8d99ae", "#adb5bd")
+    from cpd.report.curves import Curve
+    from cpd.report.retrieval import Retrieval
 
 
-def attrition(rows: list[Attrition]) -> str:
-    """One bar a split: the share of ids by what became of them."""
+def overview(groups: dict[str, list[Curve]]) -> str:
+    """Validation retrieval of every experiment in one picture; seeds are lines of the same look."""
+    shown = {name: found for name, found in groups.items() if any(curve.r10 for curve in found)}
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        statuses = sorted({status for row in rows for status in row.counts} - {"ok"})
-        colours = {"ok": OK} | {status: LOST[i % len(LOST)] for i, status in enumerate(statuses)}
-        left = [0.0] * len(rows)
-        for status, colour in colours.items():
-            share = [100 * row.counts.get(status, 0) / max(row.planned, 1) for row in rows]
-            axes.barh([f"{row.source} {row.split}" for row in rows], share, left=left, color=colour, label=status)
-            left = [a + b for a, b in zip(left, share, strict=True)]
-        axes.invert_yaxis()
-        axes.set_xlabel("% of ids")
-        figure.legend(*axes.get_legend_handles_labels(), ncols=4, loc="outside lower center")
+        for number, (name, found) in enumerate(shown.items()):
+            look = {"color": SERIES[number % len(SERIES)], "linestyle": DASHES[number // len(SERIES) % len(DASHES)]}
+            for place, curve in enumerate(found):
+                text = label(name) if place == 0 else "_"
+                axes.plot(*xy(curve.r10), label=text, marker="." if len(curve.r10) < 40 else None, **look)
+                _mark_switches(axes, curve, curve.r10, look["color"])
+        axes.set_ylabel("validation R@10, %")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_ylim(bottom=0)
+        figure.legend(*axes.get_legend_handles_labels(), ncols=2, loc="outside lower center", fontsize=8)
 
-    return _svg(draw, height=1.6 + 0.4 * len(rows))
+    return svg(draw, width=1.6 * WIDTH, height=3.3 + 0.09 * len(shown))
 
 
-def curves(rows: list[Curve]) -> str:
-    """Training loss and validation retrieval by epoch."""
+def experiment(found: list[Curve], *, best: float) -> str:
+    """Loss and validation retrieval of one experiment, a line a seed; the scale of R@10 reaches to `best`."""
 
     def draw(figure: Any) -> None:
-        above, below = figure.subplots(2, 1, sharex=True)
-        for row in rows:
-            for axes, points in ((above, row.loss), (below, row.r10)):
-                mark = "." if len(points) < 2 else None
-                axes.plot([x for x, _ in points], [y for _, y in points], label=_label(row.run), marker=mark)
-        above.set_ylabel("training loss")
-        below.set_ylabel("validation R@10, %")
+        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+        for number, curve in enumerate(found):
+            colour = SERIES[number % len(SERIES)]
+            for axes, points in ((above, curve.loss), (below, curve.r10)):
+                axes.plot(*xy(points), color=colour, marker="." if len(points) < 10 else None)
+        for axes, epoch in itertools.product((above, below), {e for curve in found for e in curve.switches}):
+            axes.axvline(epoch - 0.5, color=INK, linewidth=1, linestyle=(0, (3, 2)))
+        if any(curve.switches for curve in found):
+            _name_stages(above, found)
+        above.set_ylabel("loss")
+        below.set_ylabel("R@10, %")
+        below.set_ylim(0, 1.1 * best)
         below.set_xlabel("epoch")
-        figure.legend(*below.get_legend_handles_labels(), ncols=2, loc="outside lower center")
+        below.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.align_ylabels()
 
-    return _svg(draw, height=4.6 + 0.1 * len(rows))
-
-
-def factor_bars(rows: list[Bars]) -> list[tuple[str, str]]:
-    """One figure a dataset and protocol: (caption, address); a dotted line marks each factor's chance."""
-    figures = []
-    for (dataset, protocol), group in groupby(rows, key=lambda row: (row.dataset, row.protocol)):
-        figures.append((f"{protocol} on {dataset}", _factor_figure(list(group))))
-    return figures
+    return svg(draw, height=2.5)
 
 
-def _factor_figure(rows: list[Bars]) -> str:
-    names = sorted({name for row in rows for name in row.factors})
+def ranks(found: Retrieval) -> str:
+    """R@k over k: the run, its control, and chance."""
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        width = 0.8 / len(names)
-        for number, name in enumerate(names):
-            colour = f"C{number}"
-            have = [(place, row.factors[name]) for place, row in enumerate(rows) if name in row.factors]
-            places = [place + width * number for place, _ in have]
-            axes.barh(places, [share for _, (share, _) in have], height=width, color=colour, label=name)
-            chance = have[0][1][1]
-            axes.axvline(chance, color=colour, linestyle=":", label=f"{name}: chance {chance:.0f} %")
-        middle = width * (len(names) - 1) / 2
-        axes.set_yticks([place + middle for place in range(len(rows))], [row.run for row in rows])
-        axes.invert_yaxis()
-        axes.set_xlim(0, 100)
-        axes.set_xlabel("% of predictions with the right value")
-        figure.legend(*axes.get_legend_handles_labels(), ncols=2, loc="outside lower center")
+        ks = list(range(1, found.n + 1))
+        lines = [(found.run, found.ranks, BLUE, "-"), (found.control, found.control_ranks, ORANGE, DASHES[1])]
+        for name, values, colour, dash in lines:
+            if name and values:
+                axes.step(ks, [recall(values, k) for k in ks], where="post", label=label(name), color=colour, ls=dash)
+        axes.plot(ks, [100 * k / found.n for k in ks], color=GREY, linestyle=DASHES[2], label="chance")
+        axes.set_xscale("log")
+        axes.set_xlim(1, found.n)
+        axes.set_ylim(0, 100)
+        axes.xaxis.set_major_formatter("{x:.0f}")
+        axes.set_xlabel(f"k, of {found.n:,} videos")
+        axes.set_ylabel("R@k, %")
+        axes.legend(loc="upper left", fontsize=8)
 
-    return _svg(draw, height=1.8 + 0.35 * len(rows))
-
-
-def _label(run: str) -> str:
-    """Matplotlib leaves out of the legend what begins with an underscore."""
-    return run.lstrip("_") or run
+    return svg(draw, height=2.6)
 
 
-def _svg(draw: Callable[[Any], None], *, height: float) -> str:
-    """Address of a figure 6.4 inches wide."""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, height), layout="constrained")
-        draw(figure)
-        out = io.BytesIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(out.getvalue()).decode()}"
+def _mark_switches(axes: Any, curve: Curve, points: list[Any], colour: str) -> None:
+    """A diamond where the next stage begins, on the line between the points around it."""
+    for epoch in (epoch for epoch in curve.switches if points):
+        height = np.interp(epoch - 0.5, *xy(points))
+        axes.plot(epoch - 0.5, height, marker="D", markersize=7, mfc="white", mec=colour, mew=2, ls="", zorder=4)
+
+
+def _name_stages(axes: Any, found: list[Curve]) -> None:
+    """Roman numbers above the stages."""
+    ends = sorted({e for curve in found for e in curve.switches})[:3]
+    for number, epoch in enumerate(ends):
+        axes.annotate(
+            f"stage {('II', 'III', 'IV')[number]}", (epoch - 0.5, 1), xycoords=("data", "axes fraction"),
+            xytext=(3, -1), textcoords="offset points", va="top", fontsize=8,
+        )  # fmt: skip

@@ -1,94 +1,125 @@
-"""The page: jinja2 with autoescape, no script, nothing fetched."""
-
-from cpd.tables.render import STYLE as TABLE_STYLE
-
-STYLE = (
-    TABLE_STYLE
-    + """
-body{max-width:60rem;margin:0 auto;padding:0 1rem 4rem;color:#222;background:#fff}
-h1{font-size:1.5rem;margin:1.5rem 0 .5rem}
-h2{font-size:1.2rem;margin:2.5rem 0 .5rem;padding-top:.5rem;border-top:3px solid #2a9d8f}
-h3{font-size:1rem;margin:1.5rem 0 .5rem}
-nav a{margin-right:1rem;white-space:nowrap}
-img{width:100%;max-width:46rem;height:auto}
-figure{margin:1rem 0}
-figcaption,p,ol{font-size:.9rem;color:#444}
-.lost{color:#a33}
-.titles td{white-space:normal;min-width:9rem;text-align:left}
-code{font-size:.8rem;word-break:break-all;white-space:normal}
-"""
-)
+"""The page as jinja templates: autoescaped, no script, nothing fetched. One template a section."""
 
 PAGE = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="{{ policy }}">
+<meta name="color-scheme" content="light">
 <title>{{ title }}</title>
 <style>{{ style|safe }}</style>
 </head>
 <body>
+<header>
 <h1>{{ title }}</h1>
-<p>Corpus: <b>{{ corpus }}</b>; {{ n_runs }} runs, seeds {{ seeds|join(", ") }}.
-{% if corpus != "full" %}Published numbers are of the full-size data: deltas are not comparable with this corpus.
+<p class="soft">Learning spatiotemporal features via video and text pair discrimination (arXiv 2001.05691).
+Corpus: <b>{{ c.config.corpus }}</b>; {{ n_runs }} runs, seeds {{ c.config.seeds|join(", ") }}.
+{% if c.config.corpus != "full" %}Published numbers are of the full-size data: nothing here can be compared with them.
 {% endif %}</p>
-<nav>{% for id, name in sections %}<a href="#{{ id }}">{{ name }}</a>{% endfor %}</nav>
-
-<h2 id="data">From ids to shards</h2>
-{% if attrition %}
-<img alt="share of ids by status" src="{{ attrition_figure }}">
-<div class="wide"><table>
-<thead><tr><th>Source</th><th>Split</th><th class=n>Ids</th><th class=n>In shards</th><th class=n>Lost</th>
-<th>Why</th></tr></thead>
-<tbody>{% for row in attrition %}
-<tr><td>{{ row.source }}</td><td>{{ row.split }}</td><td class=n>{{ row.planned }}</td>
-<td class=n>{{ row.counts.get("ok", 0) }}</td>
-<td class=n>{{ row.planned - row.counts.get("ok", 0) }}</td>
-<td>{% for status, n in row.counts.items() if status != "ok" %}{{ status }} {{ n }}{{ ", " if not loop.last }}
-{%- endfor %}</td></tr>
-{% endfor %}</tbody></table></div>
-{% else %}<p class="lost">No source has an index.json yet.</p>{% endif %}
-
-<h2 id="training">Learning curves</h2>
-{% if curves %}<p>Losses of different objectives cannot be compared; validation retrieval can.</p>
-<img alt="training loss and validation retrieval by epoch" src="{{ curves_figure }}">
-{% else %}<p class="lost">No run has a log yet.</p>{% endif %}
-{% for curve in curves if curve.note %}<p class="lost">{{ curve.note }}</p>{% endfor %}
-
-<h2 id="tables">Tables</h2>
-{% for table in tables %}
-{% if table.problem %}<h3>{{ table.title }}</h3><p class="lost">{{ table.problem }}</p>
-{% else %}{{ table.html|safe }}{% endif %}
-{% endfor %}
-
-<h2 id="factors">Motion and appearance</h2>
-<p>Share of predictions whose class has the right motion, and the right appearance.
-Dotted: always guessing the commonest.</p>
-{% for caption, figure in factor_figures %}
-<figure><img alt="{{ caption }}" src="{{ figure }}"><figcaption>{{ caption }}</figcaption></figure>
-{% else %}<p class="lost">No result tells its factors apart.</p>{% endfor %}
-
-<h2 id="titles">Titles</h2>
-{% for source, rows in examples.items() %}
-<h3>{{ source }}</h3>
-<div class="wide"><table class="titles">
-<thead><tr><th>As written</th><th>title-clean</th><th>title-tree</th></tr></thead>
-<tbody>{% for row in rows %}<tr><td>{{ row.title }}</td><td>{{ row.title_clean }}</td><td>{{ row.title_tree }}</td></tr>
-{% endfor %}</tbody></table></div>
-{% else %}<p class="lost">No titles have been parsed yet.</p>{% endfor %}
-
-<h2 id="provenance">Where the numbers come from</h2>
-{% if provenance.runs %}
-<div class="wide"><table>
-<thead><tr><th>Run</th><th>SHA-256 of its weights</th></tr></thead>
-<tbody>{% for run, found in provenance.runs.items() %}
-<tr><td>{{ run }}</td><td><code>{{ found.weights }}</code></td></tr>{% endfor %}</tbody></table></div>
-{% for versions in provenance.versions %}
-<p>{% for name, version in versions.items() %}{{ name }} {{ version }}{{ ", " if not loop.last }}
-{%- endfor %}</p>{% endfor %}
-<p>Processes: {{ provenance.world_sizes|join(", ") }}.</p>
-{% else %}<p class="lost">No result files yet.</p>{% endif %}
+<ul class="tiles">{% for tile in tiles %}
+<li><b>{{ tile.value }}</b><span>{{ tile.label }}</span></li>{% endfor %}
+</ul>
+</header>
+<nav aria-label="Sections">{% for id, name in sections %}<a href="#{{ id }}">{{ name }}</a>{% endfor %}</nav>
+<main>
+{% for id, name in sections %}<section>
+<h2 id="{{ id }}">{{ name }}</h2>
+{% include id %}
+</section>
+{% endfor %}</main>
+<footer>Made by <code>cpd report</code> from the files of <code>{{ c.config.results }}</code> alone. Underlined numbers
+tell where they come from: hover, tap, or press Enter.</footer>
 </body>
 </html>
 """
+
+MACROS = """
+{% macro picture(p, alt) -%}
+{% if p.problem %}<span class="lost">cannot be decoded: {{ p.problem }}</span>
+{%- else %}<img src="{{ p.still }}" width="{{ p.width }}" height="{{ p.height }}" alt="{{ alt }}">{% endif %}
+{%- endmacro %}
+{% macro drawing(d, kind="") -%}
+<figure class="{{ kind }}"><figcaption>{{ d.caption }}</figcaption><img src="{{ d.address }}" alt="{{ d.alt }}"
+ width="{{ d.size[0] }}" height="{{ d.size[1] }}"></figure>
+{%- endmacro %}
+{% macro hit(h) -%}
+<li class="hit {{ {"right": "right", "same class": "same"}.get(h.match, "") }}">{{ picture(h.picture, h.title) }}
+{%- if h.match %}<b>{{ h.match }}</b>{% endif %}<bdi>{{ h.title }}</bdi></li>
+{%- endmacro %}
+{% macro missing(problems, otherwise) -%}
+{% for problem in problems %}<p class="lost">{{ problem }}</p>{% else %}<p class="lost">{{ otherwise }}</p>{% endfor %}
+{%- endmacro %}
+"""
+
+DATA = """{% from "macros" import drawing %}
+{% if c.flows %}
+<p>Every listed id ends as a sample of a shard, or with its reason: listed = in shards + lost + waiting. A band is as
+wide as there are ids.</p>
+<div class="flows">{% for d in figures.flow %}
+<figure><figcaption>{{ d.caption }}</figcaption>{{ d.svg|safe }}</figure>{% endfor %}
+</div>
+<div class="wide" tabindex="0" role="region" aria-label="ids by source and split"><table>
+<caption>Ids of every source and split</caption>
+<thead><tr><th scope="col">Source</th><th scope="col">Split</th><th scope="col" class="n">Listed</th>
+<th scope="col" class="n">In shards</th><th scope="col" class="n">Share</th><th scope="col" class="n">Lost</th>
+<th scope="col" class="n">Waiting</th><th scope="col">Why lost</th></tr></thead>
+<tbody>{% for f in c.flows %}
+<tr><td>{{ f.source }}</td><td>{{ f.split }}</td><td class="n">{{ f.listed|count }}</td>
+<td class="n">{{ f.samples|count }}</td><td class="n">{{ f.samples|percent(f.listed) }}</td>
+<td class="n">{{ f.lost.values()|sum|count }}</td><td class="n">{{ f.waiting|count }}</td>
+<td>{% for reason, n in f.lost.items() %}{{ reason }} {{ n|count }}{{ ", " if not loop.last }}{% else %}—
+{%- endfor %}</td>
+</tr>{% endfor %}</tbody></table></div>
+{% for f in c.flows if f.problem %}<p class="lost">{{ f.source }}, {{ f.split }}: {{ f.problem }}</p>{% endfor %}
+{% for f in c.flows if f.waiting == f.listed %}{% if loop.first %}
+<p class="lost">Nothing has been fetched yet of:
+{%- for g in c.flows if g.waiting == g.listed %} {{ g.source }} {{ g.split }}{{ ", " if not loop.last }}
+{%- endfor %}.</p>
+{% endif %}{% endfor %}
+{% else %}<p class="lost">The config names no source.</p>{% endif %}
+"""
+
+CLIPS = """{% from "macros" import picture %}
+{% for g in c.galleries %}
+<h3>{{ g.source }}</h3>
+{% if g.problem %}<p class="lost">{{ g.problem }}</p>{% else %}
+<p class="soft">{{ g.examples|length }} of {{ g.total|count }} clips of its first split, evenly spread.
+Point at one, or tap it, and it moves.</p>
+<div class="cards">{% for e in g.examples %}
+<div class="card"><span class="clip" tabindex="0">{{ picture(e.picture, "frames of: " ~ (e.title or e.label)) }}
+{%- if e.picture.moving %}<img class="moving" src="{{ e.picture.moving }}" alt="">{% endif %}</span>
+<dl>{% if g.has_titles %}<dt>raw</dt><dd><bdi>{{ e.title }}</bdi></dd>
+<dt>clean</dt><dd><bdi>{{ e.title_clean }}</bdi></dd>
+<dt>tree</dt><dd><bdi>{{ e.title_tree }}</bdi></dd>{% endif %}
+{% if e.label %}<dt>class</dt><dd class="soft">{{ e.label }}</dd>{% endif %}</dl></div>{% endfor %}
+</div>{% endif %}
+{% else %}<p class="lost">No source has an index.json yet.</p>{% endfor %}
+{% if c.titles %}
+<div class="wide" tabindex="0" role="region" aria-label="titles"><table>
+<caption>What became of all titles. Raw: as its author wrote it; clean: without symbols, other languages and emoji;
+tree: its verbs and nouns, or the clean title where it has none (fallback).</caption>
+<thead><tr><th scope="col">Source</th><th scope="col" class="n">Titles</th><th scope="col" class="n">Kept</th>
+<th scope="col" class="n">Changed by cleaning</th><th scope="col" class="n">Tree fallback</th>
+<th scope="col" class="n">Shortened</th><th scope="col" class="n">Mended</th>
+<th scope="col" class="n">Words: raw, clean, tree</th></tr></thead>
+<tbody>{% for t in c.titles %}<tr><td>{{ t.source }}</td><td class="n">{{ t.n|count }}</td>
+<td class="n">{{ t.kept|percent(t.n) }}</td><td class="n">{{ t.changed|percent(t.kept) }}</td>
+<td class="n">{{ t.fallback|percent(t.kept) }}</td><td class="n">{{ t.cut|count }}</td>
+<td class="n">{{ t.replaced|count }}</td>
+<td class="n">{% for w in t.words %}{{ "%.1f"|format(w) }}{{ ", " if not loop.last }}{% endfor %}</td></tr>{% endfor %}
+</tbody></table></div>
+{% else %}<p class="lost">No titles have been parsed yet.</p>{% endif %}
+"""
+
+TRAINING = """{% from "macros" import drawing %}
+{% for d in figures.overview %}{{ drawing(d, "one") }}{% endfor %}
+{% if figures.curves %}
+<p>Losses of different objectives cannot be compared; validation retrieval can. A dashed line marks where the
+curriculum's next stage begins.</p>
+<div class="panels">{% for d in figures.curves %}{{ drawing(d) }}{% endfor %}</div>
+{% elif not c.curves %}<p class="lost">No run has a log yet.</p>{% endif %}
+{% for curve in c.curves if curve.note %}<p class="lost">{{ curve.note }}</p>{% endfor %}
+"""
+
+TEMPLATES = {"macros": MACROS, "page": PAGE, "data": DATA, "clips": CLIPS, "training": TRAINING}

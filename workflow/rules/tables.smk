@@ -1,4 +1,4 @@
-FORMATS = ("csv", "md", "tex", "html", "json")
+FORMATS = ("csv", "md", "tex", "json")
 
 
 rule table:
@@ -7,6 +7,12 @@ rule table:
         lambda w: cpd_tables.inputs(C, w.table),
     output:
         expand(f"{R}/tables/{{{{table}}}}.{{suffix}}", suffix=FORMATS),
+        report(
+            f"{R}/tables/{{table}}.html",
+            caption="../report/table.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
     log:
         "logs/table/{table}.log",
     localrule: True
@@ -22,4 +28,8 @@ rule table:
 rule tables:
     """Every table, in every format."""
     input:
-        expand(f"{R}/tables/{{table}}.{{suffix}}", table=C.tables, suffix=FORMATS),
+        expand(
+            f"{R}/tables/{{table}}.{{suffix}}",
+            table=C.tables,
+            suffix=(*FORMATS, "html"),
+        ),

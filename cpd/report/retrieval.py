@@ -1,0 +1,162 @@
+"""Retrieval to look at: titles and what they found, the failures, and both runs' ranks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cpd.config import experiment
+from cpd.errors import CpdError
+from cpd.evaluate.predictions import Ranked, Retrieved, predictions_path, read_predictions
+from cpd.evaluate.result import parse_run
+from cpd.report.choose import Measurement, predicted, shown
+from cpd.report.pictures import Picture, spread, thumbnail
+from cpd.report.safe import shorten
+from cpd.report.shelf import Shelf, Shot
+
+if TYPE_CHECKING:
+    from cpd.config import Config
+
+FOUND, MISSED, BACK = 4, 4, 3  # queries shown: right at once, worst, and videos that look for their title
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One answer; `match` is "right", "same class" or "" (another class, or no class known)."""
+
+    picture: Picture
+    title: str
+    match: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """One query, its best five answers, and the ranks of the right one."""
+
+    title: str
+    label: str
+    picture: Picture
+    rank: int
+    control_rank: int | None
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Retrieval of the shown run on one data set.
+
+    Attributes:
+        run: which run; `control` the one beside it, None where it has no predictions.
+        control: see `run`.
+        dataset: name of the dataset.
+        n: number of pairs.
+        ranks: of every title's video, 1 is best; `control_ranks` likewise, in the same order, or [].
+        control_ranks: see `ranks`.
+        first: number of titles whose video came first.
+        found: some of those; `missed` the worst; `back` videos that look for their title.
+        missed: see `found`.
+        back: see `found`.
+    """
+
+    run: str
+    control: str | None
+    dataset: str
+    n: int
+    ranks: list[int]
+    control_ranks: list[int]
+    first: int
+    found: tuple[Query, ...]
+    missed: tuple[Query, ...]
+    back: tuple[Query, ...]
+
+
+def retrievals(config: Config) -> tuple[list[Retrieval], list[str]]:
+    """The retrievals of the shown run, and what is missing."""
+    found, problems = [], []
+    both = [row for row in predicted(config) if row.protocol == "retrieval"]
+    for row in [row for row in both if row.run == shown(config).run]:
+        beside = next((b for b in both if b.run != row.run and (b.dataset, b.split) == (row.dataset, row.split)), None)
+        try:
+            found.append(_retrieval(config, row, beside))
+        except CpdError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def recall(ranks: list[int], k: int) -> float:
+    """R@k in percent."""
+    return 100.0 * sum(rank <= k for rank in ranks) / len(ranks)
+
+
+def _retrieval(config: Config, row: Measurement, beside: Measurement | None) -> Retrieval:
+    own = _read(row)
+    other = _ranks_beside(beside, own.keys)
+    scene = _Scene(config, row, own, other)
+    order = sorted(range(len(own.keys)), key=lambda i: (own.t2v.rank[i], i))
+    first = [i for i in order if own.t2v.rank[i] == 1]
+    worst = [i for i in reversed(order) if own.t2v.rank[i] > 1][:MISSED]
+    back = spread(len(own.keys), BACK)
+    return Retrieval(
+        run=row.run,
+        control=beside.run if beside and other else None,
+        dataset=row.dataset,
+        n=len(own.keys),
+        ranks=own.t2v.rank,
+        control_ranks=other,
+        first=len(first),
+        found=tuple(scene.query(first[place], own.t2v) for place in spread(len(first), FOUND)),
+        missed=tuple(scene.query(i, own.t2v) for i in worst),
+        back=tuple(scene.query(i, own.v2t) for i in back),
+    )
+
+
+def _read(row: Measurement) -> Retrieved:
+    found = read_predictions(predictions_path(row.path))
+    if not isinstance(found, Retrieved):
+        raise CpdError(f"{row.path}: its predictions are not of a retrieval", hint="delete them and run it again")
+    return found
+
+
+def _ranks_beside(row: Measurement | None, keys: list[str]) -> list[int]:
+    """Ranks of the same pairs in the control run; [] where it has none."""
+    if row is None or not predictions_path(row.path).is_file():
+        return []
+    found = _read(row)
+    return found.t2v.rank if found.keys == keys else []
+
+
+class _Scene:
+    """What a query needs to be shown; clips are decoded once."""
+
+    def __init__(self, config: Config, row: Measurement, own: Retrieved, control: list[int]) -> None:
+        spec = config.datasets[row.dataset]
+        self.shelf = Shelf(config, spec.source, spec.test)
+        self.variant = experiment(config, parse_run(row.run)[0]).title
+        self.own, self.control = own, control
+        self._shots: dict[int, tuple[Shot, Picture]] = {}
+
+    def query(self, i: int, ranked: Ranked) -> Query:
+        shot, picture = self._shot(i)
+        return Query(
+            title=self._title(shot),
+            label=str(shot.meta.get("label") or ""),
+            picture=picture,
+            rank=ranked.rank[i],
+            control_rank=self.control[i] if self.control and ranked is self.own.t2v else None,
+            hits=tuple(self._hit(i, j) for j in ranked.top5[i]),
+        )
+
+    def _hit(self, i: int, j: int) -> Hit:
+        shot, picture = self._shot(j)
+        label = shot.meta.get("label")
+        same = bool(label) and label == self._shot(i)[0].meta.get("label")
+        return Hit(picture, self._title(shot), "right" if i == j else "same class" if same else "")
+
+    def _shot(self, i: int) -> tuple[Shot, Picture]:
+        if i not in self._shots:
+            shot = self.shelf.of(self.own.keys[i])
+            self._shots[i] = (shot, thumbnail(shot))
+        return self._shots[i]
+
+    def _title(self, shot: Shot) -> str:
+        return shorten(str(shot.meta.get(self.variant) or shot.meta.get("title_clean") or ""), 100)
