@@ -45,7 +45,6 @@ def run(args: argparse.Namespace) -> int:
     place = find_run(args.run, config)
     listener = bind(args.host, args.port)  # before anything that takes time
     started = time.monotonic()
-    _say(f"{place.folder}: loading ...")
     import msgspec
 
     from cpd.models.checkpoint import load_embedder, read_config
@@ -56,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
     exp = read_config(place.folder).experiment
     source, split = find_split(place, exp, source=args.source, split=args.split, configfiles=args.configfile)
+    _say(f"{place.features(source, split)}: opening it and the shards ...")
     gallery = open_gallery(place, source=source, split=split)
-    _say(f"{place.features(source, split)}: {len(gallery)} clips, {len(gallery.classes)} classes")
+    _say(f"{len(gallery)} clips, {len(gallery.classes)} classes. {place.folder}: loading the network ...")
     embedder = load_embedder(place.folder)
     clips = msgspec.structs.replace(config.clips, short_side=gallery.short_side)
     with Network(embedder, views=gallery.views, clips=clips) as network:

@@ -43,7 +43,8 @@ meter::-webkit-meter-bar{background:var(--line);border:0;border-radius:.3rem;hei
 meter::-webkit-meter-optimum-value{background:var(--accent);border-radius:.3rem}
 meter::-moz-meter-bar{background:var(--accent)}
 .title{overflow-wrap:anywhere;font-size:.95rem}
-.more{display:flex;flex-wrap:wrap;justify-content:space-between;gap:.2rem .6rem;margin-top:auto;font-size:.85rem}
+.more{display:flex;flex-wrap:wrap;justify-content:space-between;gap:.2rem .6rem;font-size:.85rem}
+.card>.more{margin-top:auto;padding-top:.4rem}
 .label{color:var(--faint);overflow-wrap:anywhere}
 .examples{display:flex;flex-wrap:wrap;gap:.5rem}
 .examples a{display:block;padding:.3rem .8rem;border:1px solid var(--line);border-radius:1rem;text-decoration:none}

@@ -1,4 +1,4 @@
-"""The nearest rows by cosine, exactly: one product of a matrix and a vector (of 240,000 clips, tens of milliseconds).
+"""The nearest rows by cosine, exactly: one product of a matrix and a vector (of 240,000 clips, a tenth of a second).
 
 Shapes: N rows, D embedding.
 """

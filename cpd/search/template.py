@@ -57,7 +57,7 @@ PARTS = """
 {% if found %}{{ score(found) }}{% endif %}
 <p class="title"><bdi>{{ clip.title or "(no title)" }}</bdi></p>
 <p class="more">{% if clip.label %}<bdi class="label">{{ clip.label }}</bdi>{% endif %}
-<a href="/clip/{{ clip.key }}" aria-label="Clips like: {{ clip.title or clip.key }}">more like this</a></p>
+<a href="/clip/{{ clip.key }}" aria-label="more like this: {{ clip.title or clip.key }}">more like this</a></p>
 </li>
 {% endmacro %}
 {% macro cards(hits) %}
