@@ -169,7 +169,10 @@ def save(path: str | Path, features: Features) -> None:
     tensors["rows"] = torch.frombuffer(bytearray(msgspec.json.encode(rows)), dtype=torch.uint8)
     provenance = json.dumps(features.provenance, sort_keys=True)
     with atomic_path(path) as beside:
+        beside.touch()
+        mode = beside.stat().st_mode  # as the umask says; safetensors would leave a file for its owner alone
         save_file(tensors, beside, metadata={"provenance": provenance})
+        beside.chmod(mode)
 
 
 def load(path: str | Path) -> Features:

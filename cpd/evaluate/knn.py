@@ -1,10 +1,10 @@
 """k-nearest-neighbour classification on frozen features, by cosine (PAPER section 2; the paper does not name the vote).
 
 `majority` counts the k neighbours by class and breaks ties by the sum of their similarities; `weighted` sums
-exp(similarity / tau). Only classes among the neighbours can be predicted, in top-5 too. Which of several training
-items with the very same similarity is the k-th neighbour is left to `torch.topk`.
+exp(similarity / tau). Only classes among the neighbours can be predicted, in top-5 too. Of several training items with
+the very same similarity the earlier is the nearer.
 
-Shapes: N training items, Q test items, D features, K classes, k neighbours.
+Shapes: N training items, Q test items, B of a chunk, D features, K classes, k neighbours.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import normalize
 
 from cpd.config import Knn
 from cpd.evaluate.factors import Factors
+from cpd.evaluate.neighbours import nearest
 from cpd.evaluate.predictions import Measured, scored
 
 if TYPE_CHECKING:
@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 
     from cpd.evaluate.datasets import Labelled
 
-CHUNK = 256
+CHUNK = 1024
 
 
 def evaluate(train: Labelled, test: Labelled, settings: Knn, *, factors: Factors | None = None) -> Measured:
     """Scores of every feature: {"emb": {"top1", "top5", "chance", ...}, "res5": ...}, in percent."""
     ranked = {
-        name: classify(train_ND, train.labels, test.features[name], settings)
+        name: classify(train_ND, train.labels, test.features[name], settings, name=name)
         for name, train_ND in train.features.items()
     }
     return scored(ranked, test.labels, test.keys, classes=train.labels, factors=factors)
 
 
-def classify(train_ND: Tensor, labels: list[str], test_QD: Tensor, settings: Knn) -> list[list[str]]:
+def classify(
+    train_ND: Tensor, labels: list[str], test_QD: Tensor, settings: Knn, *, name: str = "features"
+) -> list[list[str]]:
     """Classes of each test item, best first: at most 5, and only those that have a neighbour."""
     classes = sorted(set(labels))
     number = {name: position for position, name in enumerate(classes)}
     label_N = torch.tensor([number[label] for label in labels])
-    train_ND = normalize(train_ND.float(), dim=1)
+    sim_Qk, near_Qk = nearest(train_ND, test_QD, k=settings.k, desc=f"knn {name}")
     ranked: list[list[str]] = []
-    for test_BD in torch.split(normalize(test_QD.float(), dim=1), CHUNK):
-        sim_Bk, near_Bk = (test_BD @ train_ND.T).topk(min(settings.k, len(labels)), dim=1)
-        score_BK = _votes(sim_Bk.double(), label_N[near_Bk], settings, n_classes=len(classes))
-        ranked += _ranked(score_BK, classes)
+    for sim_Bk, near_Bk in zip(torch.split(sim_Qk, CHUNK), torch.split(near_Qk, CHUNK), strict=True):
+        ranked += _ranked(_votes(sim_Bk, label_N[near_Bk], settings, n_classes=len(classes)), classes)
     return ranked
 
 

@@ -1,0 +1,85 @@
+"""The k nearest training items of each test item by cosine, exact, in little memory.
+
+Both sides are cut: a chunk of training items is read (from a memory map, say), normalised, multiplied with every chunk
+of test items, and forgotten; each test item keeps its best candidates so far. Those, a few more than k, are then
+compared again in float64, where equal items are equal wherever they stand in a matrix product; of equals the earlier
+counts as nearer. (Where more than `SPARE` items are as near as the k-th up to fp32's rounding, as in a collapsed
+embedding, which of them are candidates is left to `torch.topk`.)
+
+Memory beside the features themselves: the test items once more in fp32, candidates, and chunks (`memory`).
+Shapes: N training items, Q test items, B and C of a chunk, D features, k neighbours, M candidates.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+from tqdm import tqdm
+
+TRAIN_ROWS = 16384
+TEST_ROWS = 1024
+EXACT_ROWS = 8  # whose candidates fit a cache
+SPARE = 16  # candidates beyond k
+TINY = 1e-12  # length below which a row has no direction
+
+
+def nearest(train_ND: Tensor, test_QD: Tensor, *, k: int, desc: str = "k-NN") -> tuple[Tensor, Tensor]:
+    """The nearest training items of each test item, nearest first.
+
+    Args:
+        train_ND: fp32 or fp16, may be a memory map.
+        test_QD: fp32 or fp16.
+        k: how many; at most N are given.
+        desc: for the progress bar.
+
+    Returns:
+        Cosines (Q, k) in float64, and rows of `train_ND` (Q, k).
+    """
+    k = min(k, len(train_ND))
+    near_QM = _candidates(train_ND, test_QD, size=min(k + SPARE, len(train_ND)), desc=desc)
+    found = [
+        _exact(train_ND, test_BD, near_BM, k=k)
+        for test_BD, near_BM in zip(torch.split(test_QD, EXACT_ROWS), torch.split(near_QM, EXACT_ROWS), strict=True)
+    ]
+    return torch.cat([sim for sim, _ in found]), torch.cat([near for _, near in found])
+
+
+def memory(*, train: int, test: int, dim: int, k: int) -> int:
+    """Bytes that `nearest` holds at most beside the features themselves."""
+    candidates = min(k + SPARE, train)
+    kept = 4 * test * dim + 2 * (4 + 8) * test * candidates
+    similarities = 4 * min(TRAIN_ROWS, train) * min(TEST_ROWS, test)
+    merged = 4 * (4 + 8) * min(TEST_ROWS, test) * candidates
+    return kept + 3 * 4 * min(TRAIN_ROWS, train) * dim + similarities + merged
+
+
+def _candidates(train_ND: Tensor, test_QD: Tensor, *, size: int, desc: str) -> Tensor:
+    """Rows of the `size` most similar training items of each test item by fp32 (Q, M), in no order."""
+    test_QD = normalize(test_QD.float(), dim=1)
+    sim_QM = torch.full((len(test_QD), size), -torch.inf)
+    near_QM = torch.zeros((len(test_QD), size), dtype=torch.int64)
+    with tqdm(total=len(train_ND), desc=desc, unit="item", disable=None) as bar:
+        for first in range(0, len(train_ND), TRAIN_ROWS):
+            train_CD = normalize(train_ND[first : first + TRAIN_ROWS].float(), dim=1)
+            for rows in (slice(begin, begin + TEST_ROWS) for begin in range(0, len(test_QD), TEST_ROWS)):
+                sim_BM, near_BM = (test_QD[rows] @ train_CD.T).topk(min(size, len(train_CD)), dim=1)
+                sim_QM[rows], near_QM[rows] = _merged(sim_QM[rows], near_QM[rows], sim_BM, near_BM + first)
+            bar.update(len(train_CD))
+    return near_QM
+
+
+def _merged(sim_BM: Tensor, near_BM: Tensor, sim_BX: Tensor, near_BX: Tensor) -> tuple[Tensor, Tensor]:
+    """The best M of M candidates and X new ones."""
+    best = torch.cat([sim_BM, sim_BX], dim=1).topk(sim_BM.shape[1], dim=1)
+    return best.values, torch.cat([near_BM, near_BX], dim=1).gather(1, best.indices)
+
+
+def _exact(train_ND: Tensor, test_BD: Tensor, near_BM: Tensor, *, k: int) -> tuple[Tensor, Tensor]:
+    """Cosines (B, k) in float64 of the nearest k candidates, and their rows (B, k); of equals the earlier row first."""
+    near_BM = near_BM.sort(dim=1).values
+    train_BMD, test_BD = train_ND[near_BM].double(), test_BD.double()
+    length_BM = train_BMD.norm(dim=2).clamp_min(TINY) * test_BD.norm(dim=1).clamp_min(TINY)[:, None]
+    sim_BM = train_BMD.mul_(test_BD[:, None]).sum(dim=2) / length_BM
+    best = sim_BM.sort(dim=1, descending=True, stable=True)
+    return best.values[:, :k], near_BM.gather(1, best.indices[:, :k])
