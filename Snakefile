@@ -21,6 +21,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/pretrain.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/check.smk"
 include: "workflow/rules/report.smk"
 
 
@@ -28,6 +29,7 @@ rule all:
     default_target: True
     input:
         rules.tables.input,
+        f"{R}/tables/check.json",
         f"{R}/report.html",
 
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "errors", "fileio", "slurm", "cli", "config", "digest", "paper", "sources", "text", "video", "shards", "models",
-    "objectives", "engine", "evaluate", "pretrain", "finetune", "tables", "plan", "report", "search", "commands",
+    "objectives", "engine", "evaluate", "pretrain", "finetune", "tables", "check", "plan", "report", "search", "commands",
     "__main__", "snakemake_cli",
 ]  # fmt: skip
 MODULES = sorted((ROOT / "cpd").rglob("*.py"))

@@ -4,9 +4,10 @@
   cpd table --check --configfile config.yaml config.demo.yaml
   cpd table control --into README.md --configfile config.yaml config.demo.yaml
 
-Builds tables from result files alone and writes R/tables/TABLE.{csv,md,tex,html,json}. `--check` writes nothing: it
-fails unless every cell that can be measured has a value whose files are there. `--into` copies a built table, measured
-values alone, between the lines `<!-- table:NAME -->` and `<!-- end -->` of a Markdown file.
+Builds tables from result files alone and writes R/tables/TABLE.{csv,md,tex,html,json}. `--check` writes no table: it
+fails unless every cell that can be measured has a value of every seed, within its range, over as many items as lists
+and shards give, from the config's settings and the weights that are there (docs/tables.md). `--into` copies a built
+table, measured values alone, between the lines `<!-- table:NAME -->` and `<!-- end -->` of a Markdown file.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("tables", nargs="*", metavar="TABLE", help="names of tables in the config (default: all)")
-    parser.add_argument("--check", action="store_true", help="check that every measurable cell has a value")
+    parser.add_argument("--check", action="store_true", help="check the built results")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="with --check: write there what was checked")
     parser.add_argument("--into", type=Path, metavar="FILE", help="copy the built table into this Markdown file")
     add_config_argument(parser)
 
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Write tables, or check all."""
     config = load_config(*args.configfile)
     if args.check:
-        return _check(config)
+        return _check(config, args.output)
     if args.into:
         for name in args.tables:
             _copy(config, name, args.into)
@@ -44,14 +46,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(config: Config) -> int:
-    from cpd import tables
+def _check(config: Config, output: Path | None) -> int:
+    import msgspec
 
-    problems = tables.check(config)
-    if problems:
-        listed = "\n".join(f"  {problem}" for problem in problems)
-        raise CpdError(f"{len(problems)} cells cannot be filled:\n{listed}", hint="run snakemake", exit_code=1)
-    print(f"ok: every measurable cell of {len(config.tables)} tables has a value")
+    from cpd.check.results import check
+    from cpd.fileio import write_json
+
+    found = check(config)
+    if found.problems:
+        listed = "\n".join(f"  {problem}" for problem in found.problems)
+        raise CpdError(f"{len(found.problems)} problems:\n{listed}", hint="run snakemake", exit_code=1)
+    if output is not None:
+        write_json(output, msgspec.to_builtins(found))
+    print(
+        f"ok: {found.cells} measured cells of {found.tables} tables, from {found.results} results of {found.runs} runs"
+    )
     return 0
 
 
