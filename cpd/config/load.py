@@ -19,6 +19,7 @@ from cpd.config.cluster import Cluster
 from cpd.config.data import Clips, Crawl, Demo, Source, Text
 from cpd.config.evaluation import Dataset, Evaluate, Table
 from cpd.config.plan import Plan
+from cpd.config.report import Report
 from cpd.config.strict_yaml import read_yaml, refuse_odd_numbers
 from cpd.config.training import Encoder, Experiment
 from cpd.errors import ConfigError
@@ -53,6 +54,7 @@ class Config(Strict, frozen=True, kw_only=True):
     evaluate: Evaluate = Evaluate()
     tables: dict[str, Table]
     plan: Plan = Plan()
+    report: Report = Report()
     cluster: Cluster = Cluster()
     demo: Demo | None = None
 
