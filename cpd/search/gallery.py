@@ -5,6 +5,7 @@ Shapes: N clips, D embedding, F res5.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -101,10 +102,15 @@ class Gallery:
         """The mp4 of a row.
 
         Raises:
-            CpdError: the shard is gone, or shorter than it was.
+            CpdError: the shard is gone or damaged, or another one stands in its place.
         """
+        clip = self.clips[row]
         with self._reading:  # the store opens and closes files, which threads must not do at once
-            return self.store.read(self.clips[row].instance)
+            content = self.store.read(clip.instance)
+        if hashlib.sha256(content).hexdigest() != clip.sha256:
+            hint = "run `cpd shards verify`; when the shards were made anew, start the page again"
+            raise CpdError(f"{self.source}-{self.split}: clip {clip.key} has not the SHA-256 of its shard", hint=hint)
+        return content
 
 
 def open_gallery(place: Place, *, source: str, split: str) -> Gallery:

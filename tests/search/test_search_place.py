@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from small_corpus import break_video
 
 from cpd.config import Config, Experiment, Objective, Validation
 from cpd.errors import CpdError
@@ -101,6 +102,16 @@ def test_features_of_other_shards_are_refused(config: Config, tmp_path: Path) ->
     shutil.copy(place.features("acts", "all"), place.features("pairs", "val"))
     with pytest.raises(CpdError, match="32 keys are not in the shards"):
         open_gallery(place, source="pairs", split="val")
+
+
+def test_a_damaged_clip_is_not_shown(config: Config, tmp_path: Path) -> None:
+    own = copied(config, tmp_path)
+    gallery = open_gallery(find_run("cpd", own), source="pairs", split="val")
+    key = gallery.clips[3].key
+    break_video(own, "pairs", "val", key)
+    assert gallery.video(2)
+    with pytest.raises(CpdError, match=key):
+        gallery.video(3)
 
 
 def test_torn_features_and_missing_shards_are_named(config: Config, tmp_path: Path) -> None:
