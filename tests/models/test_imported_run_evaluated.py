@@ -42,7 +42,7 @@ def test_features_knn_linear_and_finetuning(corpus: Path) -> None:
 
     cpd("import", "imagenet")
     cpd("features", "--run", "imagenet", "--source", "acts", "--split", "all")
-    found = features.load(results / "features" / "imagenet" / "acts-all.npz")
+    found = features.load(results / "features" / "imagenet" / "acts-all.safetensors")
     assert found.res5_NF.shape == (32, 128)
     assert np.isfinite(found.res5_NF.numpy()).all()
     for protocol in ("knn", "linear", "finetune"):
