@@ -45,12 +45,30 @@ class Knn(Strict, frozen=True, kw_only=True):
 
 
 class Linear(Strict, frozen=True, kw_only=True):
-    """Linear probe: BatchNorm + fully connected, Adam, lr / 10 every `step` epochs."""
+    """Linear probe: BatchNorm + fully connected, cross-entropy. The defaults are the paper's (section 4.2).
+
+    Attributes:
+        optimizer: Adam, or SGD with `momentum`.
+        momentum: of SGD.
+        weight_decay: of every weight, in its L2 form.
+        schedule: `step`: lr / 10 every `step` epochs; `cosine`: half a period down to 0.
+        step: epochs between two steps of schedule `step`.
+        warmup_epochs: over which lr rises from 0.
+    """
 
     epochs: int = 30
-    lr: float = 1e-3
-    step: int = 10
     batch: int = 256
+    optimizer: Literal["adam", "sgd"] = "adam"
+    lr: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Literal["step", "cosine"] = "step"
+    step: int = 10
+    warmup_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.epochs > 0 and self.batch > 1 and self.step > 0, "epochs", "and step need 1, batch 2, or more")
+        require(0 <= self.warmup_epochs < self.epochs, "warmup_epochs", "must be fewer than epochs")
 
 
 class Finetune(Strict, frozen=True, kw_only=True):

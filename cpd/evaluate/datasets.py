@@ -154,9 +154,13 @@ def _labelled(features: Features, rows: list[int], spec: Dataset, *, where: str)
     nameless = [features.keys[row] for row in rows if not features.labels[row]]
     if nameless:
         raise CpdError(f"{where}: {len(nameless)} items without a label, as {nameless[:3]}", hint=LEAVE_OUT)
-    chosen = torch.tensor(rows)
     return Labelled(
-        features={"emb": features.emb_ND[chosen], "res5": features.res5_NF[chosen]},
+        features={"emb": _chosen(features.emb_ND, rows), "res5": _chosen(features.res5_NF, rows)},
         labels=[features.labels[row] for row in rows],
         keys=[features.keys[row] for row in rows],
     )
+
+
+def _chosen(x_ND: Tensor, rows: list[int]) -> Tensor:
+    """These rows; all of them in order are the memory map itself, and no copy."""
+    return x_ND if rows == list(range(len(x_ND))) else x_ND[torch.tensor(rows)]

@@ -1,5 +1,7 @@
 """Linear probe on frozen features: BatchNorm, fully connected, Adam, lr / 10 every `step` epochs (PAPER section 2).
 
+The features stay where they are: fp32 on the CPU is read batch by batch out of its memory map.
+
 Shapes: N training items, Q test items, D features, K classes, B batch.
 """
 
@@ -13,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from cpd.config import Linear
+from cpd.engine import optim
 from cpd.errors import CpdError
 from cpd.evaluate.factors import Factors
 from cpd.evaluate.predictions import Measured, scored
@@ -58,24 +61,41 @@ def classify(
 def train_probe(
     train_ND: Tensor, label_N: Tensor, settings: Linear, *, n_classes: int, seed: int, name: str = "probe"
 ) -> nn.Module:
-    """BatchNorm + Linear, trained with Adam; returned in eval mode."""
+    """BatchNorm + Linear, trained as `settings` say; returned in eval mode."""
     order = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         probe = nn.Sequential(nn.BatchNorm1d(train_ND.shape[1]), nn.Linear(train_ND.shape[1], n_classes))
     probe.to(train_ND.device).train()
-    optimiser = torch.optim.Adam(probe.parameters(), lr=settings.lr, fused=True)
-    schedule = torch.optim.lr_scheduler.StepLR(optimiser, settings.step, gamma=0.1)
+    optimiser = _optimiser(probe, settings)
     bar = tqdm(range(settings.epochs), desc=f"linear {name}", unit="epoch", disable=None)
-    for _ in bar:
-        for index_B in batches(len(label_N), settings.batch, generator=order):
+    for epoch in bar:
+        parts = batches(len(label_N), settings.batch, generator=order)
+        for number, index_B in enumerate(parts):
+            optimiser.param_groups[0]["lr"] = lr_at(epoch * len(parts) + number, settings, steps=len(parts))
+            index_B = index_B.to(train_ND.device)
             loss = cross_entropy(probe(train_ND[index_B]), label_N[index_B])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-        schedule.step()
         bar.set_postfix(loss=f"{loss.item():.3f}")
     return probe.eval()
+
+
+def lr_at(step: int, settings: Linear, *, steps: int) -> float:
+    """The learning rate of an optimiser step, counted from 0, with `steps` of them an epoch."""
+    milestones = tuple(range(settings.step, settings.epochs, settings.step))
+    stage = optim.Stage(epochs=settings.epochs, lrs={}, warmup_epochs=settings.warmup_epochs)
+    schedule = optim.Schedule(kind=settings.schedule, milestones=milestones)
+    return settings.lr * schedule.factor(step, stage, steps_per_epoch=steps)
+
+
+def _optimiser(probe: nn.Module, settings: Linear) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            probe.parameters(), momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
+        )
+    return torch.optim.Adam(probe.parameters(), weight_decay=settings.weight_decay, fused=True)
 
 
 def batches(n: int, size: int, *, generator: torch.Generator) -> list[Tensor]:

@@ -36,6 +36,12 @@ def test_without_folds_two_splits(config: Config) -> None:
     put_features(config, RUN, source="kinetics", split="val", n=8)
     train, test = datasets.labelled(config, RUN, dataset="kinetics", split="test")
     assert (len(train), len(test), test.keys[0]) == (20, 8, "val-0")
+    path = features_path(config, RUN, source="kinetics", split="train")
+    size = train.features["res5"].numel() * 4
+    mapped = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(str(path))]
+    spans = [[int(edge, 16) for edge in words[0].split("-")] for words in mapped]
+    place = train.features["res5"].data_ptr()
+    assert any(low <= place and place + size <= high for low, high in spans), "all rows are the file, not a copy"
 
 
 def test_items_without_a_label_are_refused_unless_the_config_leaves_them_out(config: Config) -> None:
