@@ -1,7 +1,8 @@
 """Cut one clip out of a media file and encode it for random access (H.264, short side as configured).
 
 The groups of pictures are aligned with the sampling stride: closed, of `clips.gop` frames, with three disposable B
-frames between two references, so that frames 0, 4, 8, ... of a group never wait for the others (see `decode`).
+frames between two references, so that frames 0, 4, 8, ... of a group never wait for the others (see `decode`). What
+makes decoding slow is left out, and what only pleases eyes: a slow preset makes up for the bytes (docs/benchmarks.md).
 Colours become ITU-R BT.601 limited range, the frame rate constant (the source's average rate). Single thread and
 bit-exact flags: the same input, settings and ffmpeg give the same bytes.
 """
@@ -139,12 +140,13 @@ def _command(
 
 def _encoder(clips: Clips) -> dict[str, str | int]:
     gop = f"keyint={clips.gop}:min-keyint={clips.gop}:scenecut=0:bframes=3:b-adapt=0:b-pyramid=none:open-gop=0"
+    eyes = "no-psy=1"  # grain that looks sharp is error to a network
     return {
         "vcodec": "libx264",
         "preset": clips.preset,
         "tune": "fastdecode",
         "crf": clips.crf,
-        "x264-params": gop,
+        "x264-params": f"{gop}:{eyes}",
         "pix_fmt": "yuv420p",
         "threads": 1,
         "map_metadata": -1,

@@ -8,6 +8,7 @@ file's own tables (`mp4`), or else asked of the demuxer. Anything but H.264 in a
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,14 @@ import av
 import av.error
 import numpy as np
 
-from cpd.video.mp4 import Track, read_track
+from cpd.video.mp4 import Colours, Track, read_track
 from cpd.video.probe import VideoError, open_media, video_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 Frames = dict[int, av.VideoFrame]
+MOST_SPARE = 8  # each holds the memory of some twenty pictures
 _IDR = 5
 _SLICES = range(1, 6)
 
@@ -103,7 +105,38 @@ def _sequential(video: bytes, wanted: set[int]) -> Frames:
 def _direct(video: bytes, wanted: set[int]) -> Frames | None:
     """The wanted frames of a clip as `cut` writes them, found by its own tables; None for any other file."""
     planned = plan(video, wanted)
-    return None if planned is None else _shown(planned.context(), planned.packets, planned.index_of)
+    if planned is None:
+        return None
+    context = SPARE.pop(planned.track) or planned.context()
+    frames = _shown(context, planned.packets, planned.index_of)
+    SPARE.keep(planned.track, context)  # not after an error: what it holds then is unknown
+    return frames
+
+
+class Decoders:
+    """Decoders to use again for clips of the same header: a new one asks the kernel for the memory of its pictures.
+
+    One that is in use is not among them, so threads do not meet in it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[bytes, Colours | None], Any] = OrderedDict()
+
+    def pop(self, track: Track) -> Any:
+        """One for such a track, as if new; None when there is none."""
+        context = self._kept.pop((track.header, track.colours), None)
+        if context is not None:
+            context.flush_buffers()
+        return context
+
+    def keep(self, track: Track, context: Any) -> None:
+        """Offer it to the next clip; the one that was used longest ago makes room."""
+        self._kept[track.header, track.colours] = context
+        if len(self._kept) > MOST_SPARE:
+            self._kept.popitem(last=False)
+
+
+SPARE = Decoders()
 
 
 @dataclass(frozen=True)
@@ -124,6 +157,7 @@ class Plan:
         """A decoder that knows what the demuxer would tell it."""
         context: Any = av.CodecContext.create("h264", "r")
         context.extradata = self.track.header
+        context.thread_count = 1
         colours = self.track.colours
         if colours is not None:
             context.color_primaries = colours.primaries
@@ -161,6 +195,7 @@ def _selective(video: bytes, wanted: set[int]) -> Frames | None:
     with open_media(video) as container:
         stream = video_stream(container)
         context = stream.codec_context
+        context.thread_count = 1
         header = context.extradata
         if context.name != "h264" or header is None or not _is_avc(header):
             return None
@@ -178,7 +213,6 @@ def _selective(video: bytes, wanted: set[int]) -> Frames | None:
 
 def _shown(context: Any, packets: list[av.Packet[Any]], index_of: dict[int, int]) -> Frames | None:
     """The frames at the times of `index_of` (presentation time -> index), or None unless all of them come out."""
-    context.thread_count = 1
     frames = _decode_packets(context, packets)
     found = {index_of[frame.pts]: frame for frame in frames if frame.pts in index_of}
     return found if len(found) == len(index_of) else None
