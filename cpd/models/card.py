@@ -89,7 +89,11 @@ def _objective(exp: Experiment) -> str:
         "cross_pair": f"cross_pair ({objective.estimator}), tau {objective.tau:g}",
         "ranking": f"ranking, delta {objective.delta:g}",
     }
-    return said.get(objective.name, f"{objective.name}, tau {objective.tau:g}")
+    rho = objective.rho
+    clips = "" if rho is None else f"{rho.method}, rho {rho.clips}"
+    said["persistency"] = f"persistency ({clips}): clips of one video alike; heads and text tower were not trained"
+    beside = f", and persistency ({clips})" if clips and objective.name != "persistency" else ""
+    return said.get(objective.name, f"{objective.name}, tau {objective.tau:g}") + beside
 
 
 def _stage(stage: Any) -> str:
@@ -114,7 +118,8 @@ def _history(folder: Path) -> dict[str, str]:
 
 
 def _numbers(name: str, results: Path | None, weights_sha256: str) -> str:
-    files = [] if results is None else sorted((results / "eval" / name).glob("*/*.json"))
+    found = [] if results is None else sorted((results / "eval" / name).glob("*/*.json"))
+    files = [path for path in found if not path.name.endswith(".predictions.json")]
     rows: list[str] = []
     others = 0
     for path in files:

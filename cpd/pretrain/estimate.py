@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cpd.config import Config, Experiment, Views, experiment
+from cpd.config import Config, Experiment, Rho, Views, experiment
 from cpd.engine.distributed import World
 from cpd.engine.trackers import open_trackers
 from cpd.fileio import read_jsonl
 from cpd.models.two_tower import TwoTower
 from cpd.objectives.bank import bank_bytes
+from cpd.objectives.rho.method import Steps
 from cpd.pretrain.build import build_model, open_table
+from cpd.pretrain.methods import STUDY, build_method
 from cpd.pretrain.run import SPLIT
 
 BANKED = ("cross_pair", "self_instance")
@@ -52,10 +55,12 @@ def describe(config: Config, name: str, *, seed: int, folder: Path, tflops: floa
     ranks = max(exp.gpus if gpus is None else gpus, 1)
     steps = steps_of(n, batch=exp.train.batch, ranks=ranks)
     epochs = sum(stage.epochs for stage in exp.stages)
-    cost = measure(model.video, exp.views, clips=_micro_batch(exp, ranks))
+    rho = exp.objective.rho
+    cost = measure(model.video, exp.views, clips=_micro_batch(exp, ranks) * (1 if rho is None else rho.views))
     lines = [
         _parameters(model),
         f"video tower: {cost.macs / 1e9:.2f} GMAC a clip of {exp.views.frames} x {exp.views.size} x {exp.views.size}",
+        *_persistency(rho),
         f"{n} pairs, {min(held_out, exp.validation.n)} held out",
         f"{steps} steps an epoch of {exp.train.batch} clips, at most {epochs} epochs, {steps * epochs} steps",
         *_memory(exp, model, cost, n=n, ranks=ranks),
@@ -115,6 +120,31 @@ def _micro_batch(exp: Experiment, ranks: int) -> int:
     return max(2, min(exp.train.per_rank, exp.train.batch // ranks))
 
 
+def passes_of(exp: Experiment) -> int:
+    """Forward passes of one clip that a video costs in an epoch, a backward pass counted as two."""
+    rho = exp.objective.rho
+    return PASSES if rho is None else rho.views * (PASSES + rho.has_momentum)
+
+
+def _persistency(rho: Rho | None) -> list[str]:
+    if rho is None:
+        return []
+    second = f", {rho.views} forward by the momentum encoder" if rho.has_momentum else ""
+    return [f"a video is {rho.views} clips: {rho.views} forward and backward{second}"]
+
+
+def _method(rho: Rho, model: TwoTower) -> tuple[int, int, list[str]]:
+    """Bytes of a method's weights (with gradients and momentum where they are trained) and of its queue; lines."""
+    queue = rho.queue if rho.method == "moco" else 0
+    small = msgspec.structs.replace(rho, queue=1)
+    method = build_method(small, model.video, steps=Steps(total=1, epoch=1), seed=0, device=torch.device("cpu"))
+    weights = sum(4 * p.numel() * (3 if p.requires_grad else 1) for p in method.parameters())
+    dim = rho.dim or STUDY[rho.method].dim
+    held = 4 * queue * dim
+    lines = [f"  projection heads{', momentum encoder' if rho.has_momentum else ''}: {_size(weights)}"]
+    return weights, held, lines + ([f"  queue: {queue} keys of {dim}, {_size(held)}"] if queue else [])
+
+
 def _memory(exp: Experiment, model: TwoTower, cost: Cost, *, n: int, ranks: int) -> list[str]:
     """Per rank: weights, gradients and momentum, activations, banks."""
     everything = sum(p.numel() for p in model.parameters())
@@ -126,12 +156,15 @@ def _memory(exp: Experiment, model: TwoTower, cost: Cost, *, n: int, ranks: int)
     shared = ranks if exp.objective.shard_banks else 1
     banked = exp.objective.name in BANKED
     banks = bank_bytes(n, exp.heads.dim, ranks=shared) if banked else 0
+    rho = exp.objective.rho
+    method, queue, told = (0, 0, []) if rho is None else _method(rho, model)
     lines = [
-        f"memory a rank: {_size(weights + kept + banks)}",
+        f"memory a rank: {_size(weights + kept + banks + method + queue)}",
         f"  weights, gradients, momentum: {_size(weights)}",
         f"  activations of {cost.clips} clips in {exp.train.precision}: {_size(kept)}"
         + (" and the language model's" if text_trains else ""),
         f"  banks: {_size(banks)}",
+        *told,
     ]
     if banked:
         whole, parts = (bank_bytes(n, exp.heads.dim, ranks=size) for size in (1, ranks))
@@ -145,7 +178,7 @@ def _time(exp: Experiment, cost: Cost, *, n: int, ranks: int, epochs: int, folde
     if measured:
         seconds, source = n / measured, f"{measured:.1f} clips/s measured in {folder}"
     else:
-        seconds = n * 2 * PASSES * cost.macs / (tflops * 1e12 * ranks)
+        seconds = n * 2 * passes_of(exp) * cost.macs / (tflops * 1e12 * ranks)
         source = f"assuming {tflops:g} TFLOP/s on each of {ranks} GPUs, and data in time"
     return f"time: {_duration(seconds)} an epoch, {_duration(seconds * epochs)} in all ({source})"
 
