@@ -13,9 +13,10 @@ import argparse
 import sys
 
 from cpd.cli import add_config_argument
-from cpd.config import load_config
+from cpd.config import Config, load_config
+from cpd.engine import runlock
 from cpd.engine.launch import add_gpus_argument, launched, torchrun
-from cpd.engine.signals import watching
+from cpd.engine.signals import StopRequest, watching
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +30,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fine-tune, test, and print the result."""
-    if launched(args.gpus):
-        return torchrun(args.gpus, sys.argv[1:])
     config = load_config(*args.configfile)
     with watching() as request:
-        from cpd.evaluate.result import parse_run  # torch loads here: signals are watched by now
-        from cpd.finetune import finetune
+        from cpd.finetune import checkpoint_folder  # torch loads here: signals are watched by now
 
-        _, seed = parse_run(args.run_name)
-        result = finetune(config, args.run_name, args.dataset, split=args.split, seed=seed, stop=lambda: request.reason)
+        folder = checkpoint_folder(config, args.run_name, args.dataset, args.split)
+        with runlock.held(folder, stop=lambda: request.reason):
+            if launched(args.gpus):
+                return torchrun(args.gpus, sys.argv[1:])
+            return _finetune(config, args, request)
+
+
+def _finetune(config: Config, args: argparse.Namespace, request: StopRequest) -> int:
+    from cpd.evaluate.result import parse_run
+    from cpd.finetune import finetune
+
+    _, seed = parse_run(args.run_name)
+    stop = runlock.checked(lambda: request.reason)
+    result = finetune(config, args.run_name, args.dataset, split=args.split, seed=seed, stop=stop)
     print(
         f"{args.dataset}-{args.split}: top1 {result.values['top1']:.1f}, top5 {result.values['top5']:.1f}, n {result.n}"
     )

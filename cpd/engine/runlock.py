@@ -103,8 +103,6 @@ def held(folder: Path, *, stop: Callable[[], str] = lambda: "") -> Iterator[None
     if os.environ.get(HELD) or os.environ.get("RANK", "0") != "0":
         yield  # a process of a run whose parent, or rank 0, holds the lock
         return
-    fresh = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
     path, me = folder / NAME, myself()
     _take(path, me, stop)
     os.environ[HELD] = f"{me.token}:{path.absolute()}"
@@ -119,8 +117,9 @@ def held(folder: Path, *, stop: Callable[[], str] = lambda: "") -> Iterator[None
         del os.environ[HELD]
         if token_of(path) == me.token:
             path.unlink(missing_ok=True)
-        if fresh and not any(folder.iterdir()):
+        with contextlib.suppress(OSError):  # folders that hold anything stay
             folder.rmdir()
+            folder.parent.rmdir()
 
 
 def check() -> None:
@@ -181,25 +180,23 @@ def silence(path: Path) -> float:
 def _take(path: Path, me: Holder, stop: Callable[[], str]) -> None:
     told = -REMIND
     while not _make(path, me):
-        reason = _why_stale(path, me)
-        if reason is None:
-            continue  # released meanwhile
-        if reason:
-            print(f"{path}: left by {read(path) or 'a dead process'} ({reason}); taken over", file=sys.stderr)
-            _remove(path)
+        holder, reason = _judge(path, me)
+        if reason and _remove(path, holder):
+            print(f"{path}: left by {holder or 'a dead process'} ({reason}); taken over", file=sys.stderr)
             continue
-        if time.monotonic() - told >= REMIND:
+        if holder and time.monotonic() - told >= REMIND:
             told = time.monotonic()
-            print(f"{path}: held by {read(path)}; waiting until it has ended (or end one of us)", file=sys.stderr)
+            print(f"{path}: held by {holder}; waiting until it has ended (or end one of us)", file=sys.stderr)
         if stop():
             raise Requeue(stop(), step=0)
         time.sleep(LOOK)
 
 
 def _make(path: Path, me: Holder) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-    except FileExistsError:
+    except (FileExistsError, FileNotFoundError):  # held, or its folder was just removed by who released it
         return False
     with os.fdopen(handle, "wb") as file:
         file.write(msgspec.json.encode(me))
@@ -208,28 +205,37 @@ def _make(path: Path, me: Holder) -> bool:
     return True
 
 
-def _why_stale(path: Path, me: Holder) -> str | None:
-    """As `stale`; None when the file is gone."""
+def _judge(path: Path, me: Holder) -> tuple[Holder | None, str]:
+    """Who holds the lock, and why that no longer counts."""
+    holder = read(path)
     try:
         silent = silence(path)
     except FileNotFoundError:
-        return None
-    holder = read(path)
+        return None, ""  # released meanwhile
     if holder is None:  # torn, or still being written
-        return f"half-written for {silent:.0f} s" if silent > BEAT else ""
-    return stale(holder, silent, me=me, state=slurm.job_state)
+        return None, f"half-written for {silent:.0f} s" if silent > BEAT else ""
+    return holder, stale(holder, silent, me=me, state=slurm.job_state)
 
 
-def _remove(path: Path) -> None:
-    """Take a stale lock away: by renaming it, which one of several contenders can do."""
-    judged = token_of(path)
-    aside = path.with_name(f".tmp.{secrets.token_hex(4)}.{NAME}")
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(path, aside)
-        if token_of(aside) != judged:  # a new holder was faster: it gets its lock back
-            with contextlib.suppress(FileExistsError):
-                os.link(aside, path)
-        aside.unlink()
+def _remove(path: Path, holder: Holder | None) -> bool:
+    """Take away a lock that was judged stale, unless it is another one by now; one process at a time does so."""
+    guard = path.with_name(f"{NAME}.taking")
+    try:
+        os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileNotFoundError:
+        return False
+    except FileExistsError:
+        with contextlib.suppress(FileNotFoundError):
+            if silence(guard) > SILENCE:  # killed within these few lines
+                guard.unlink()
+        return False
+    try:
+        if read(path) != holder:
+            return False
+        path.unlink(missing_ok=True)
+        return True
+    finally:
+        guard.unlink(missing_ok=True)
 
 
 def _beat(path: Path, me: Holder, ended: threading.Event) -> None:

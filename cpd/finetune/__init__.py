@@ -8,20 +8,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 
-from cpd.config import Config, Experiment, Finetune
+from cpd.config import Config, Experiment, FeatureViews, Finetune
 from cpd.digest import code_digest
 from cpd.engine import distributed, optim
 from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.clips import ClipEpochs
 from cpd.engine.distributed import World
+from cpd.engine.task import Score
 from cpd.errors import CpdError
 from cpd.evaluate.datasets import factors_of
+from cpd.evaluate.factors import percent
 from cpd.evaluate.predictions import TOP, Measured, predictions_path, scored, write_predictions
 from cpd.evaluate.result import (
     Result,
@@ -36,7 +39,7 @@ from cpd.evaluate.result import (
 )
 from cpd.finetune.data import Labelled, open_split
 from cpd.finetune.run import Classifier, Finetuning
-from cpd.finetune.views import predict
+from cpd.finetune.views import Predictions, predict
 from cpd.models.checkpoint import load_video
 from cpd.shards.loader import worker_count
 
@@ -55,7 +58,7 @@ def finetune(
         run: a finished pretraining run.
         dataset: key of `datasets`.
         split: a fold, a fraction of the labels, or "test" for a dataset with neither.
-        seed: of fc, order, augmentation and the choice of a fraction.
+        seed: of fc, order, augmentation, the choice of a fraction and of what is held out.
         stop: asked once a step for a reason to save and stop, "" for none.
 
     Returns:
@@ -68,14 +71,16 @@ def finetune(
     """
     started = time.monotonic()
     with distributed.joined() as world:
-        data = open_split(config, dataset, split=split, seed=seed)
+        settings = settings_of(config, run).finetune
+        holdout = 0.0 if settings.patience is None else settings.holdout
+        data = open_split(config, dataset, split=split, seed=seed, holdout=holdout)
         tuning = _prepare(config, run, data, seed=seed, world=world)
         identity = _identity(config, run, dataset, split=split, seed=seed, data=data, world=world)
         path = result_path(config, run, protocol="finetune", dataset=dataset, split=split)
         finished = _finished(path, identity)
         if finished is not None:
             return finished
-        folder = _folder(config, run, dataset, split)
+        folder = checkpoint_folder(config, run, dataset, split)
         checkpoints = Checkpoints(folder / "steps", 2, identity=identity)
         progress = tuning.train(folder, checkpoints, stop=stop)
         measured = _test(config, dataset, data, tuning)
@@ -117,7 +122,7 @@ def _prepare(config: Config, run: str, data: Labelled, *, seed: int, world: Worl
         workers=_workers(settings, exp, data, world),
         world=world,
     )
-    return Finetuning(
+    tuning = Finetuning(
         settings=settings,
         model=model,
         clips=clips,
@@ -126,6 +131,21 @@ def _prepare(config: Config, run: str, data: Labelled, *, seed: int, world: Worl
         world=world,
         options=exp.train,
     )
+    return replace(tuning, validate=lambda: _validate(data, tuning)) if data.held else tuning
+
+
+def _validate(data: Labelled, tuning: Finetuning) -> Score:
+    """Top-1 of the held-out videos from their centre view, and how many of them could not be read."""
+    predictions, failed = _predict(
+        data, data.held, tuning, views=msgspec.structs.replace(tuning.settings.test, clips=1, crops=1)
+    )
+    tuning.model.train()
+    if not predictions:
+        raise CpdError(f"none of {len(data.held)} held-out videos could be read: {next(iter(failed.values()))}")
+    tested = [i for i in data.held if data.table.keys[i] in predictions]
+    ranked = ranking([predictions[data.table.keys[i]] for i in tested], data.classes)
+    top1 = percent(best[0] == data.labels[i] for best, i in zip(ranked, tested, strict=True))
+    return Score(value=top1, values={"top1": top1, "n": float(len(tested)), "failed": float(len(failed))})
 
 
 def _workers(settings: Finetune, exp: Experiment, data: Labelled, world: World) -> int:
@@ -136,16 +156,7 @@ def _workers(settings: Finetune, exp: Experiment, data: Labelled, world: World) 
 
 def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning) -> Measured:
     """Scores and predictions of the test videos that could be read, and how many could not."""
-    predictions, failed = predict(
-        tuning.model,
-        data.table,
-        data.test,
-        views=tuning.settings.test,
-        precision=tuning.precision,
-        per_pass=tuning.clips.per_rank,
-        workers=tuning.clips.workers,
-        world=tuning.world,
-    )
+    predictions, failed = _predict(data, data.test, tuning, views=tuning.settings.test)
     if not predictions:
         raise CpdError(f"{dataset}: none of {len(data.test)} test videos could be read: {next(iter(failed.values()))}")
     tested = [i for i in data.test if data.table.keys[i] in predictions]
@@ -157,6 +168,21 @@ def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning) -> M
         factors=factors_of(config, dataset),
     )
     return Measured({**found.values["all"], "failed": len(failed)}, found.predictions)
+
+
+def _predict(
+    data: Labelled, instances: Sequence[int], tuning: Finetuning, *, views: FeatureViews
+) -> tuple[Predictions, dict[str, str]]:
+    return predict(
+        tuning.model,
+        data.table,
+        instances,
+        views=views,
+        precision=tuning.precision,
+        per_pass=tuning.clips.per_rank,
+        workers=tuning.clips.workers,
+        world=tuning.world,
+    )
 
 
 def ranking(probabilities: Sequence[torch.Tensor], classes: Sequence[str]) -> list[list[str]]:
@@ -177,6 +203,7 @@ def _identity(
         "seed": seed,
         "inputs": hash_inputs(model_path(config, run), index),
         "train": len(data.train),
+        "held": len(data.held),
         "world_size": world.size,
         "code": code_digest(CODE),
     }
@@ -193,7 +220,8 @@ def _finished(path: Path, identity: dict[str, Any]) -> Result | None:
     return result if found == (identity["config"], identity["code"], identity["inputs"]) else None
 
 
-def _folder(config: Config, run: str, dataset: str, split: str) -> Path:
+def checkpoint_folder(config: Config, run: str, dataset: str, split: str) -> Path:
+    """Where a fine-tuning keeps what it needs to go on; one process at a time writes there (`cpd.engine.runlock`)."""
     return Path(config.results) / "eval" / run / "finetune" / "checkpoints" / f"{dataset}-{split}"
 
 

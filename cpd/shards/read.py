@@ -11,6 +11,7 @@ import numpy as np
 from cpd.errors import CpdError
 from cpd.shards.members import Sample, read_samples
 from cpd.shards.records import Entry, parse_meta, read_index
+from cpd.shards.stage import staged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,13 +88,15 @@ class SampleTable:
     def open(cls, results: str | Path, parts: Sequence[tuple[str, str]]) -> SampleTable:
         """Open the splits `parts` = [(source, split), ...], in that order.
 
-        Titles and labels are held in memory; videos stay in the shards.
+        Titles and labels are held in memory; videos stay in the shards, or in copies on a disk of the node where
+        `CPD_SCRATCH` names one (`cpd.shards.stage`).
 
         Raises:
             CpdError: a split is not in its source's index; a shard is missing, not a plain tar, or does not have
                 the size and number of samples that the index says.
         """
         shards: list[Path] = []
+        entries: list[Entry] = []
         meta: list[dict[str, Any]] = []
         ranges: list[tuple[int, int, int]] = []
         for source, split in parts:
@@ -104,7 +107,8 @@ class SampleTable:
                 meta += _read_meta(path, samples)
                 ranges += [(len(shards), *sample.video) for sample in samples]
                 shards.append(path)
-        return cls(meta, VideoStore(shards, np.array(ranges, np.int64).reshape(-1, 3)))
+                entries.append(entry)
+        return cls(meta, VideoStore(staged(shards, entries), np.array(ranges, np.int64).reshape(-1, 3)))
 
     def __len__(self) -> int:
         return len(self.meta)
