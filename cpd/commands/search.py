@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cpd.cli import add_config_argument
@@ -37,12 +38,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve the page until Ctrl-C."""
+    """Serve the page until Ctrl-C, which is how it is meant to end."""
+    try:
+        _open_and_serve(args)
+    except KeyboardInterrupt:  # the server raises it again once all is closed
+        _say("\nended")
+    return 0
+
+
+def _open_and_serve(args: argparse.Namespace) -> None:
     config = load_config(*args.configfile)
     from cpd.search.place import find_run, find_split
-    from cpd.search.serve import allowed_hosts, bind, serve
+    from cpd.search.serve import allowed_hosts, bind, make_server
 
     place = find_run(args.run, config)
+    if place.results != Path(config.results):
+        named = " ".join(map(str, args.configfile))
+        _say(f"note: {named} is of {config.results}; --configfile names that of {place.results}, and its `clips`")
     listener = bind(args.host, args.port)  # before anything that takes time
     started = time.monotonic()
     import msgspec
@@ -65,9 +77,7 @@ def run(args: argparse.Namespace) -> int:
         searcher.warm_up()
         app = build_app(searcher, hosts=allowed_hosts(listener, args.host), seconds=clips.max_seconds)
         _announce(listener, args.host, gallery, seconds=time.monotonic() - started)
-        serve(app, listener)
-    _say("\nended")
-    return 0
+        make_server(app).run(sockets=[listener])
 
 
 def _announce(listener: socket.socket, host: str, gallery: Gallery, *, seconds: float) -> None:

@@ -88,7 +88,7 @@ def find_split(
     there = _splits(place)
     fitting = [pair for pair in there if source in (None, pair[0]) and split in (None, pair[1])]
     held_out = (exp.validation.source, exp.validation.split)
-    if held_out in fitting or fitting:
+    if fitting:
         return held_out if held_out in fitting else fitting[0]
     wanted = (source or held_out[0], split or held_out[1])
     others = f"; it has those of {', '.join('-'.join(pair) for pair in there)}" if there else ""

@@ -1,8 +1,7 @@
-"""Bind, say where, and serve until Ctrl-C."""
+"""Where to listen, who may ask, and the server."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import socket
@@ -82,9 +81,3 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE,
     )
     return uvicorn.Server(config)
-
-
-def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until a signal ends it."""
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
-        make_server(app).run(sockets=[listener])

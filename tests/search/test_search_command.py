@@ -29,6 +29,19 @@ def test_a_wrong_run_is_one_message(config: Config, capsys: pytest.CaptureFixtur
     assert "did you mean told?" in capsys.readouterr().err
 
 
+def test_results_of_another_config_are_noted(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "other.yaml"
+    text = (Path(config.results).parent / "config.yaml").read_text()
+    file.write_text(text.replace(f"results: {config.results}\n", "results: elsewhere\n"))
+    run = str(Path(config.results) / "pretrain" / "told")
+    assert main(["search", "--run", run, "--host", "192.0.2.1", "--configfile", str(file)]) == 2
+    assert f"other.yaml is of elsewhere; --configfile names that of {config.results}" in capsys.readouterr().out
+    assert search(config, "--run", run, "--host", "192.0.2.1") == 2
+    assert "note" not in capsys.readouterr().out
+
+
 def test_a_taken_port_is_one_message(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
