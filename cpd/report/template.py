@@ -74,7 +74,7 @@ wide as there are ids.</p>
 {% for f in c.flows if f.problem %}<p class="lost">{{ f.source }}, {{ f.split }}: {{ f.problem }}</p>{% endfor %}
 {% for f in c.flows if f.waiting == f.listed %}{% if loop.first %}
 <p class="lost">Nothing has been fetched yet of:
-{%- for g in c.flows if g.waiting == g.listed %} {{ g.source }} {{ g.split }}{{ ", " if not loop.last }}
+{%- for g in c.flows if g.waiting == g.listed %} {{ g.source }} {{ g.split }}{{ "," if not loop.last }}
 {%- endfor %}.</p>
 {% endif %}{% endfor %}
 {% else %}<p class="lost">The config names no source.</p>{% endif %}

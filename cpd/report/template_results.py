@@ -31,7 +31,7 @@ Paper: on the full-size data, not comparable with this corpus.{% endif %}</capti
 <div popover id="{{ cell.id }}">
 <button class="close" popovertarget="{{ cell.id }}" popovertargetaction="hide">Close</button>
 <b>{{ row.name }}, {{ cell.column }}: {{ cell.text }}</b>
-{% for reason in cell.why %}<p class="lost">{{ reason }}</p>{% endfor %}
+{% for reason in cell.why %}<p>{{ reason }}</p>{% endfor %}
 {% for o in cell.origins %}<dl><dt>file</dt><dd><code>{{ o.path }}</code></dd>
 <dt>run</dt><dd>{{ o.run }} (seed {{ o.seed }})</dd>
 <dt>weights</dt><dd><code>{{ o.weights }}</code></dd>
