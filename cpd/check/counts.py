@@ -33,9 +33,9 @@ def problems_of_counts(config: Config, result: Result) -> list[str]:
     most = settings_of(config, result.run).retrieval.n if result.protocol == "retrieval" else sys.maxsize
     try:
         wanted = test_keys(config, result)
-        failed = 0 if result.n == min(len(wanted), most) else _failed(config, result, wanted)
+        failed = 0 if result.n >= min(len(wanted), most) else _failed(config, result, wanted)
     except CpdError as error:
-        return [error.message]
+        return [f"n is {result.n}, and {error.message}"]
     if result.n == min(len(wanted) - failed, most):
         return []
     less = f", {failed} of them not decoded" if failed else ""
