@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from cpd.cli import main
+from cpd.commands.table import _write
 from cpd.config import Config, experiment, load_config
 from cpd.evaluate.result import hash_inputs, make_result, model_path, result_path, write_result
 from cpd.fileio import write_json, write_jsonl
@@ -39,6 +40,12 @@ tables:
 """
 
 
+@cache
+def _load(base: Path, over: Path, text: str) -> Config:
+    """Once for each text of the overlay."""
+    return load_config(base, over)
+
+
 @dataclass
 class World:
     """Where it is, and how to look at it again."""
@@ -51,7 +58,7 @@ class World:
 
     @property
     def config(self) -> Config:
-        return load_config(*self.configfiles)
+        return _load(*self.configfiles, (self.folder / "over.yaml").read_text())
 
     def result(self, run: str, protocol: str) -> Path:
         dataset, split = ("ucf101", "1") if protocol == "finetune" else ("kinetics", "test")
@@ -79,7 +86,7 @@ class World:
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
     def build_tables(self) -> None:
-        assert main(["table", "control", "--configfile", *map(str, self.configfiles)]) == 0
+        _write(self.config, "control", configfiles=[])
 
 
 def retrieval(r10: float = 50.0, rank: float = 2.0) -> dict[str, Any]:
