@@ -50,6 +50,7 @@ meter::-moz-meter-bar{background:var(--accent)}
 .examples a{display:block;padding:.3rem .8rem;border:1px solid var(--line);border-radius:1rem;text-decoration:none}
 .about{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:1.2rem;align-items:start}
 .about h2{margin-top:0}
+.about>div{max-width:28rem}
 .about video{border-radius:.6rem}
 .names li{display:grid;grid-template-columns:1fr 9rem;gap:.6rem;align-items:center;padding:.35rem 0;
 border-bottom:1px solid var(--line);overflow-wrap:anywhere}

@@ -77,6 +77,7 @@ Numbers are cosines, of which the order counts; bars run from the least alike of
 
 HOME = """{% extends "base" %}{% from "parts" import card with context %}
 {% block body %}
+<h1>Clips, found by what happens in them</h1>
 {% if examples %}
 <h2>Try</h2>
 <ul class="examples">{% for example in examples %}

@@ -176,10 +176,16 @@ def test_hostile_titles_run_nothing(page: playwright.Page, searcher: Searcher) -
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_and_can_be_used_by_keyboard(browser: playwright.Browser, site: str, width: int) -> None:
+def test_it_fits_and_can_be_used_by_keyboard(
+    browser: playwright.Browser, site: str, searcher: Searcher, width: int
+) -> None:
     page = browser.new_page(base_url=site, viewport={"width": width, "height": 800})
-    page.goto("/?q=a+red+square")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    key = searcher.gallery.clips[1].key
+    for address in ("/", f"/clip/{key}", "/nowhere", "/?q=a+red+square"):
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        widest = page.evaluate("Math.max(0, ...[...document.querySelectorAll('video')].map((v) => v.clientWidth))")
+        assert widest <= 450
     reached = []
     for _ in range(8):
         page.keyboard.press("Tab")
