@@ -17,17 +17,21 @@ from small_corpus import open_corpus, write_corpus
 from cpd import config as cpd_config
 from cpd.cli import main
 from cpd.engine import optim
+from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.distributed import World
 from cpd.engine.signals import Requeue
 from cpd.errors import CpdError
 from cpd.evaluate.predictions import Classified, predictions_path, read_predictions
 from cpd.evaluate.result import read_result
-from cpd.finetune import finetune, ranking
+from cpd.finetune import _prepare, finetune, ranking
 from cpd.finetune import views as finetune_views
-from cpd.finetune.data import balanced_subset, open_split, split_names
+from cpd.finetune.data import balanced_subset, hold_out, open_split, split_names
 from cpd.finetune.views import merged, predict
 from cpd.pretrain import pretrain
 from cpd.shards.loader import ViewBatch
+from cpd.video import sample
+from cpd.video.decode import decode_frames
+from cpd.video.transforms import three_crops
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +131,92 @@ def test_balanced_subset(labels: list[str], fraction: float, seed: int) -> None:
     assert chosen == sorted(set(chosen)) == balanced_subset(instances, named, fraction=fraction, seed=seed)
     whole, part = Counter(labels), Counter(named[i] for i in chosen)
     assert part == {label: max(1, round(fraction * n)) for label, n in whole.items()}
+
+
+@given(labels=st.lists(st.sampled_from("abc"), min_size=1, max_size=60), share=st.floats(0.01, 0.99))
+def test_hold_out_takes_a_share_of_each_class_and_never_all(labels: list[str], share: float) -> None:
+    instances = list(range(3, 3 + len(labels)))
+    named = ["?"] * 3 + labels
+    rest, held = hold_out(instances, named, share=share, seed=4)
+    assert sorted(rest + held) == instances
+    assert (rest, held) == (sorted(rest), sorted(held)) == hold_out(instances, named, share=share, seed=4)
+    whole, part = Counter(labels), Counter(named[i] for i in held)
+    assert {c: part[c] for c in whole} == {c: min(round(share * n), n - 1) for c, n in whole.items()}
+
+
+def with_patience(config: cpd_config.Config, **settings: object) -> cpd_config.Config:
+    tuned = msgspec.structs.replace(config.evaluate.finetune, milestones=(), holdout=0.5, **settings)
+    return msgspec.structs.replace(config, evaluate=msgspec.structs.replace(config.evaluate, finetune=tuned))
+
+
+def test_patience_lowers_lr_twice_and_then_ends(config: cpd_config.Config, tmp_path: Path) -> None:
+    """An lr of nothing cannot get better: one epoch sets the mark, one loses patience, at each of three rates."""
+    config = with_patience(config, patience=1, epochs=20, lr=1e-12)
+    data = open_split(config, "acts", split="1", seed=0, holdout=0.5)
+    assert (len(data.train), len(data.held)) == (8, 8)
+    assert not set(data.held) & {*data.train, *data.test}
+    tuning = _prepare(config, "random", data, seed=0, world=World())
+    progress = tuning.train(tmp_path, Checkpoints(tmp_path / "steps", 2, identity={}), stop=lambda: "")
+    assert [row["stage"] for row in progress.history] == [0, 0, 1, 1, 2, 2]
+    assert all(row["validation"]["n"] == 8 for row in progress.history)
+    steps = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    rates = dict.fromkeys(row["lr"] for row in steps if row["event"] == "step")
+    assert list(rates) == pytest.approx([1e-12, 1e-13, 1e-14])
+
+
+@pytest.mark.slow
+def test_patience_end_to_end_and_resumed(config: cpd_config.Config) -> None:
+    config = with_patience(config, patience=1, epochs=2)
+    whole = finetune(config, "random", "acts", split="1")
+    assert whole.n == 16, "what is held out is not tested"
+    result_file(config, "acts-1").unlink()
+    asked = iter(range(1, 100))
+    with pytest.raises(Requeue):
+        finetune(config, "random", "acts", split="1", stop=lambda: "SIGTERM" if next(asked) >= 2 else "")
+    assert finetune(config, "random", "acts", split="1").values == whole.values
+
+
+def test_too_little_to_hold_out_is_told(config: cpd_config.Config) -> None:
+    with pytest.raises(CpdError, match="not one video to validate on"):
+        open_split(config, "acts", split="1", seed=0, holdout=0.1)
+
+
+def test_patience_and_milestones_exclude_one_another(corpus: Path) -> None:
+    (corpus / "both.yaml").write_text("evaluate: {finetune: {patience: 3}}")
+    with pytest.raises(CpdError, match="instead of milestones"):
+        cpd_config.load_config(corpus / "config.yaml", corpus / "both.yaml")
+
+
+def view_by_view(config: cpd_config.Config, model: torch.nn.Module, views: cpd_config.FeatureViews) -> dict:
+    """Mean probabilities by key, one view at a time, cut out of the decoded film by themselves."""
+    table = open_split(config, "whole", split="test", seed=0).table
+    means = {}
+    for i, key in enumerate(table.keys):
+        film = decode_frames(table.video(i), range(table.meta[i]["frames"]))
+        probabilities = []
+        for indices in sample.test_indices(len(film), views.clips, views.frames, views.stride):
+            for crop in three_crops([film[t] for t in indices], views.size):
+                clip_BTHWC = torch.from_numpy(crop)[None]
+                probabilities.append(model(finetune_views.to_model(clip_BTHWC)).softmax(1)[0])
+        assert len(probabilities) == views.clips * 3
+        means[key] = sum(probabilities) / len(probabilities)
+    return means
+
+
+def test_aggregation_agrees_with_every_view_by_itself(config: cpd_config.Config) -> None:
+    """On real videos: whatever is decoded together, cut into passes and merged by key."""
+    data = open_split(config, "whole", split="test", seed=0)
+    tuning = _prepare(config, "random", data, seed=0, world=World())
+    views = cpd_config.FeatureViews(clips=3, crops=3, frames=4, stride=2, size=24)
+    order = [*data.test[::-1], *data.train[:2]]
+    found, failed = predict(
+        tuning.model, data.table, order, views=views, precision=tuning.precision, per_pass=4, workers=0, world=World()
+    )
+    assert (failed, list(found)) == ({}, [data.table.keys[i] for i in order])
+    with torch.no_grad():
+        wanted = view_by_view(config, tuning.model.eval(), views)
+    for key, mean_K in found.items():
+        torch.testing.assert_close(mean_K, wanted[key], rtol=1e-4, atol=1e-5)
 
 
 class Table:

@@ -72,16 +72,34 @@ class Linear(Strict, frozen=True, kw_only=True):
 
 
 class Finetune(Strict, frozen=True, kw_only=True):
-    """Fine-tuning: new fc, Adam, lr / 10 twice when validation saturates (or at `milestones`)."""
+    """Fine-tuning: all of the network and a new fc, Adam, lr / 10 twice.
+
+    Attributes:
+        epochs: of training; with `patience` at most this many at each of the three learning rates.
+        milestones: epochs at which lr is divided by 10.
+        patience: instead of `milestones`: lr is divided by 10 after this many epochs without a better top-1 of the
+            held-out videos, twice, and the third time training ends.
+        holdout: with `patience`, the share of each class's training videos that is held out, drawn by the run's seed.
+        views: training clips.
+        test: test views of a video; their probabilities are averaged.
+        workers: decoding processes a rank; null: as the experiment's `train.workers`.
+    """
 
     epochs: int = 60
     lr: float = 1e-4
     weight_decay: float = 5e-4
     batch: int = 64
     milestones: tuple[int, ...] = (30, 45)
+    patience: int | None = None
+    holdout: float = 0.1
     views: Views = Views(frames=16)
     test: FeatureViews = FeatureViews(crops=3, frames=16)
     workers: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.patience is None or not self.milestones, "patience", "stands instead of milestones: give them []")
+        require(self.patience is None or self.patience > 0, "patience", "must be at least 1, or null")
+        require(0 < self.holdout < 1, "holdout", "must be between 0 and 1")
 
 
 class ZeroShot(Strict, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ class Labelled:
         classes: sorted names of all classes.
         train: instances that train.
         test: instances that test.
+        held: instances of the training side that only validate.
     """
 
     table: SampleTable
@@ -31,6 +32,7 @@ class Labelled:
     classes: list[str]
     train: list[int]
     test: list[int]
+    held: list[int] = field(default_factory=list)
 
     def targets(self) -> list[int]:
         """Position in `classes` of each instance's label."""
@@ -44,17 +46,18 @@ def split_names(dataset: Dataset) -> list[str]:
     return names or ["test"]
 
 
-def open_split(config: Config, name: str, *, split: str, seed: int) -> Labelled:
+def open_split(config: Config, name: str, *, split: str, seed: int, holdout: float = 0.0) -> Labelled:
     """Open the shards of dataset `name` and choose the samples of `split`.
 
     Args:
         config: the whole config.
         name: key of `datasets`.
         split: a fold ("1"), a fraction of the training labels ("0.1"), or "test" where there are neither.
-        seed: of the choice of a fraction.
+        seed: of the choice of a fraction, and of what is held out.
+        holdout: share of each class's training videos that validate instead.
 
     Raises:
-        CpdError: no such dataset or split, or a class or a side has no sample.
+        CpdError: no such dataset or split, a class or a side has no sample, or there is too little to hold out.
     """
     if name not in config.datasets:
         raise CpdError(f"datasets has no {name!r}", hint=f"known: {', '.join(sorted(config.datasets))}")
@@ -69,7 +72,8 @@ def open_split(config: Config, name: str, *, split: str, seed: int) -> Labelled:
         train, test = ([i for i in side if labels[i]] for side in (train, test))
     if dataset.fractions:
         train = balanced_subset(train, labels, fraction=float(split), seed=seed)
-    return _checked(table, labels, train, test, where=f"{name} split {split}")
+    data = _checked(table, labels, train, test, where=f"{name} split {split}")
+    return _with_held_out(data, share=holdout, seed=seed, where=f"{name} split {split}") if holdout else data
 
 
 def _sides(table: SampleTable, dataset: Dataset, split: str) -> tuple[list[int], list[int]]:
@@ -92,6 +96,29 @@ def balanced_subset(instances: Sequence[int], labels: Sequence[str], *, fraction
         chosen += [members[k] for k in rng.permutation(len(members))[: max(1, round(fraction * len(members)))]]
     kept = set(chosen)
     return [i for i in instances if i in kept]
+
+
+def hold_out(
+    instances: Sequence[int], labels: Sequence[str], *, share: float, seed: int
+) -> tuple[list[int], list[int]]:
+    """(rest, held): `share` of each class, rounded and never all of it, drawn by `seed`; both in the given order."""
+    rng = np.random.default_rng([seed, 1])  # another draw than that of a fraction of the labels
+    held: set[int] = set()
+    for label in sorted({labels[i] for i in instances}):
+        members = [i for i in instances if labels[i] == label]
+        count = min(round(share * len(members)), len(members) - 1)
+        held |= {members[k] for k in rng.permutation(len(members))[:count]}
+    return [i for i in instances if i not in held], [i for i in instances if i in held]
+
+
+def _with_held_out(data: Labelled, *, share: float, seed: int, where: str) -> Labelled:
+    train, held = hold_out(data.train, data.labels, share=share, seed=seed)
+    if not held:
+        raise CpdError(
+            f"{where}: {share:g} of the videos of each of {len(data.classes)} classes is not one video to validate on",
+            hint="raise evaluate.finetune.holdout, or give milestones instead of patience",
+        )
+    return replace(data, train=train, held=held)
 
 
 def _checked(table: SampleTable, labels: list[str], train: list[int], test: list[int], *, where: str) -> Labelled:

@@ -22,10 +22,12 @@ from cpd.engine.distributed import World
 from cpd.engine.loop import fit
 from cpd.engine.metrics import MetricsLog
 from cpd.engine.progress import Progress
-from cpd.engine.task import Plan, StepResult, Task, Tools
+from cpd.engine.task import Plan, Score, StepResult, Task, Tools
 from cpd.engine.trackers import open_trackers
 from cpd.shards.loader import ClipBatch
 from cpd.video.transforms import to_model
+
+RATES = 3  # learning rates with patience: "/ 10 twice"
 
 
 class Classifier(nn.Module):
@@ -47,13 +49,14 @@ class Finetuning:
     """Everything that one fine-tuning trains with.
 
     Attributes:
-        settings: epochs, learning rate, milestones.
+        settings: epochs, learning rate, milestones or patience.
         model: on the device.
         clips: training clips by epoch.
         targets_N: class of each instance of the table, int64.
         precision: of the forward pass.
         world: which rank this is.
         options: of the experiment, which decide on trackers and determinism here, too.
+        validate: top-1 of the held-out videos, for `settings.patience`.
     """
 
     settings: Finetune
@@ -63,9 +66,10 @@ class Finetuning:
     precision: optim.Precision
     world: World
     options: Train
+    validate: Callable[[], Score] | None = None
 
     def train(self, folder: Path, checkpoints: Checkpoints, *, stop: Callable[[], str]) -> Progress:
-        """Adam with weight decay, lr / 10 at the milestones; everything is trained."""
+        """Adam with weight decay, lr / 10 at the milestones, or when validation saturates; everything is trained."""
         settings = self.settings
         trackers = open_trackers(self.options.log, folder) if self.world.first else []
         self.model.requires_grad_(True)
@@ -85,11 +89,11 @@ class Finetuning:
             step=self.step,
             on_step=_nothing,
             on_stage=lambda stage: _train_mode(self.model),
-            validate=None,
+            validate=self.validate,
             samples=len(self.clips.instances),
         )
         plan = Plan(
-            stages=(optim.Stage(epochs=settings.epochs, lrs={"all": settings.lr}),),
+            stages=stages(settings),
             steps=self.clips.steps,
             batch=settings.batch,
             schedule=optim.Schedule(kind="step", milestones=settings.milestones),
@@ -110,6 +114,12 @@ class Finetuning:
         loss = functional.cross_entropy(logits_BK.float(), target_B)
         top1 = (logits_BK.argmax(1) == target_B).float().mean()
         return StepResult(parts={"loss": loss, "top1": top1}, count=count, keys=batch.keys, failed=failed)
+
+
+def stages(settings: Finetune) -> tuple[optim.Stage, ...]:
+    """One stage with its milestones; with patience one for each learning rate, lr, lr / 10 and lr / 100."""
+    rates = [settings.lr] if settings.patience is None else [settings.lr * 0.1**k for k in range(RATES)]
+    return tuple(optim.Stage(epochs=settings.epochs, lrs={"all": lr}, patience=settings.patience) for lr in rates)
 
 
 def _train_mode(model: nn.Module) -> None:

@@ -64,6 +64,7 @@ def alone(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / "seen-0").read_bytes()
 
 
+@pytest.mark.slow
 def test_two_ranks_write_the_file_of_one(corpus: Path, tmp_path: Path, alone: bytes) -> None:
     path = features.features_path(open_corpus(corpus), RUN, source="acts", split="all")
     path.unlink()
