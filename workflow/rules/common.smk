@@ -32,6 +32,12 @@ except CpdError as error:
     raise WorkflowError(str(error))
 
 R = C.results
+
+
+# With --sdm apptainer: apptainer build cpd.sif apptainer.def (docs/cluster.md)
+container: "cpd.sif"
+
+
 # What every command needs, and what must not re-run anything: this Python (with --sdm conda: that of the rule's
 # environment), the config files (default of the CLI).
 OWN_PYTHON = f"PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH"
