@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from html.parser import HTMLParser
 
+import msgspec
 import pytest
 from small_search import HOSTILE, HOSTILE_LABEL, open_searcher
 from starlette.testclient import TestClient
@@ -207,3 +209,12 @@ def test_a_source_without_titles_still_has_classes(config: Config) -> None:
         page = get(client, f"/clip/{searcher.gallery.clips[0].key}")
         assert "Nearest titles" not in page.text
         assert "Nearest classes" in page.text
+
+
+def test_what_a_visitor_must_know_is_said(searcher: Searcher) -> None:
+    gallery = searcher.gallery
+    control = dataclasses.replace(gallery, exp=msgspec.structs.replace(gallery.exp, shuffle_titles=True), failed=3)
+    app = build_app(Searcher(control, searcher.network, k=1), hosts=LOOPBACK_NAMES)
+    start = get(TestClient(app, base_url="http://127.0.0.1"), "/").text
+    assert "learned from shuffled titles" in start
+    assert "3 more could not be decoded" in start
