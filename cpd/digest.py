@@ -1,18 +1,25 @@
 """A digest of the code behind a stage: what it computes changes it; comments, docstrings and layout do not.
 
-Nothing is imported or run: modules are found by file and read with `ast`, so that the Snakefile can ask for it in
-every job. Left out are `cpd.config` (a rule's params hold its values), `cpd.errors` and `cpd.cli` (words for people):
-a new key or a new verb re-runs nothing.
+Nothing is imported or run: modules are found by file and read with `ast`. What was read is kept beside Python's own
+compiled files, by the content that it was read from, since the Snakefile asks for it in every job. Left out are
+`cpd.config` (a rule's params hold its values), `cpd.errors` and `cpd.cli` (words for people): a new key or a new verb
+re-runs nothing.
 """
 
 from __future__ import annotations
 
 import ast
+import atexit
+import contextlib
 import hashlib
+import sys
 from functools import cache
 from pathlib import Path
 
+import msgspec
+
 from cpd.errors import CpdError
+from cpd.fileio import write_bytes
 
 PACKAGE = Path(__file__).parent
 LEFT_OUT = {"cpd.config", "cpd.errors", "cpd.cli"}
@@ -30,7 +37,7 @@ def code_digest(*modules: str, package: Path = PACKAGE) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(reach(*modules, package=package)):
-        digest.update(f"{name}\n{_normal_text(_file(name, package))}\n".encode())
+        digest.update(f"{name}\n{_source(_file(name, package)).text}\n".encode())
     return digest.hexdigest()
 
 
@@ -72,25 +79,95 @@ def _find(module: str, package: Path) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-@cache
-def _parse(path: Path) -> ast.Module:
+class Source(msgspec.Struct, frozen=True):
+    """What a file is to a digest.
+
+    Attributes:
+        text: its source without comments, docstrings and layout.
+        imports: (module, name) of every import that runs; the name is "" for `import module`.
+    """
+
+    text: str
+    imports: tuple[tuple[str, str], ...]
+
+
+class Sources:
+    """Files as they were read, by the digest of their bytes; kept from one process to the next.
+
+    Args:
+        path: where they are kept. A folder that cannot be written keeps nothing: they are read again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, Source] | None = None
+        self._used: set[str] = set()
+
+    def read(self, path: Path) -> Source:
+        """One file.
+
+        Raises:
+            CpdError: it is not Python.
+        """
+        if self._known is None:
+            self._known = self._load()
+            atexit.register(self._save, len(self._known))
+        data = path.read_bytes()
+        key = hashlib.sha256(data).hexdigest()
+        self._used.add(key)
+        if key not in self._known:
+            self._known[key] = _read(data, path)
+        return self._known[key]
+
+    def _load(self) -> dict[str, Source]:
+        try:
+            return msgspec.json.decode(self.path.read_bytes(), type=dict[str, Source])
+        except (OSError, msgspec.DecodeError):  # none yet, or torn: it only saves time
+            return {}
+
+    def _save(self, before: int) -> None:
+        """What other versions of the files gave stays for a while: branches are switched back and forth."""
+        assert self._known is not None
+        if len(self._known) == before:
+            return
+        kept = self._known if len(self._known) <= MOST_KEPT else {key: self._known[key] for key in self._used}
+        with contextlib.suppress(OSError):
+            write_bytes(self.path, msgspec.json.encode(kept))
+
+
+SOURCES = Sources(PACKAGE / "__pycache__" / f"sources-{sys.implementation.cache_tag}.json")
+MOST_KEPT = 1000
+
+
+def _read(data: bytes, path: Path) -> Source:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(data.decode())
     except (SyntaxError, UnicodeDecodeError) as error:
         raise CpdError(f"{path}: not Python: {error}") from None
+    return Source(imports=_import_names(tree), text=_normal_text(tree))
+
+
+def _import_names(tree: ast.Module) -> tuple[tuple[str, str], ...]:
+    names: set[tuple[str, str]] = set()
+    for node in _nodes_that_run(tree):
+        if isinstance(node, ast.Import):
+            names |= {(alias.name, "") for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names |= {(node.module, alias.name) for alias in node.names}
+    return tuple(sorted(names))
+
+
+@cache
+def _source(path: Path) -> Source:
+    return SOURCES.read(path)
 
 
 @cache
 def _imports(path: Path, package: Path) -> tuple[str, ...]:
     """Our modules that a file imports when it runs, and the packages around them."""
-    names: set[str] = set()
-    for node in _nodes_that_run(_parse(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names |= {_module_of(node.module, alias.name, package) for alias in node.names}
-    ours = [name for name in names if name.split(".")[0] == package.name]
-    return tuple(sorted({around for name in ours for around in _with_parents(name)}))
+    ours = [pair for pair in _source(path).imports if pair[0].split(".")[0] == package.name]
+    names = {_module_of(module, name, package) if name else module for module, name in ours}
+    return tuple(sorted({around for name in names for around in _with_parents(name)}))
 
 
 def _nodes_that_run(tree: ast.AST) -> list[ast.AST]:
@@ -116,10 +193,8 @@ def _with_parents(name: str) -> list[str]:
     return [".".join(parts[: end + 1]) for end in range(len(parts))]
 
 
-@cache
-def _normal_text(path: Path) -> str:
-    """The source without comments, docstrings and layout."""
-    tree = _parse(path)
+def _normal_text(tree: ast.Module) -> str:
+    """The source without comments, docstrings and layout; changes the tree."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = _without_docstring(node.body)

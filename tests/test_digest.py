@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cpd.digest import PACKAGE, code_digest, reach
+from cpd import digest
+from cpd.digest import PACKAGE, Sources, code_digest, reach
 from cpd.errors import CpdError
 
 STAGE = '''"""Doc."""
@@ -107,3 +108,54 @@ def test_config_and_command_line_are_left_out_and_nothing_else_is() -> None:
 def test_every_module_of_ours_can_be_digested() -> None:
     names = [".".join(p.relative_to(PACKAGE.parent).with_suffix("").parts) for p in (PACKAGE / "evaluate").glob("*.py")]
     assert len({code_digest(name.removesuffix(".__init__")) for name in names}) == len(names)
+
+
+def test_what_is_kept_is_what_would_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    files = sorted(PACKAGE.rglob("*.py"))
+    first, second = Sources(path), Sources(path)
+    fresh = [first.read(file) for file in files]
+    first._save(0)
+    assert path.exists()
+    assert [second.read(file) for file in files] == fresh
+
+
+def test_a_file_that_changed_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    sources = Sources(tmp_path / "kept.json")
+    file.write_text("x = 1\n")
+    assert sources.read(file).text == "x = 1"
+    file.write_text("x = 2\n")
+    assert sources.read(file).text == "x = 2"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"a": 1}', b"\xff"])
+def test_a_torn_cache_is_made_anew(tmp_path: Path, damage: bytes) -> None:
+    file, path = tmp_path / "a.py", tmp_path / "kept.json"
+    file.write_text("import cpd.errors\nx = 1\n")
+    path.write_bytes(damage)
+    assert Sources(path).read(file).imports == (("cpd.errors", ""),)
+
+
+def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("x = 1\n")
+    (tmp_path / "file").write_text("")
+    sources = Sources(tmp_path / "file" / "kept.json")
+    assert sources.read(file).text == "x = 1"
+    sources._save(0)
+
+
+def test_old_versions_do_not_pile_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest, "MOST_KEPT", 3)
+    file, sources = tmp_path / "a.py", Sources(tmp_path / "kept.json")
+    for number in range(5):
+        file.write_text(f"x = {number}\n")
+        sources.read(file)
+    sources._save(0)
+    later = Sources(tmp_path / "kept.json")
+    later.read(file)
+    assert len(later._known or {}) == 5, "all of this process are in use"
+    later._used = {next(iter(later._known or {}))}
+    later._save(0)
+    assert len(Sources(tmp_path / "kept.json")._load()) == 1
