@@ -36,6 +36,6 @@ def _measure(config: Config, args: argparse.Namespace) -> Measured:
 
     test, classes = datasets.test_items(config, args.run, dataset=args.dataset, split=args.split)
     embedder = load_embedder(model_path(config, args.run).parent)
-    class_KD = embedder.embed_sentences([zeroshot.class_phrase(name) for name in classes])
     settings, factors = settings_of(config, args.run).zeroshot, datasets.factors_of(config, args.dataset)
+    class_KD = zeroshot.embed_classes(classes, prompts=settings.prompts, embed=embedder.embed_sentences)
     return zeroshot.evaluate(test, class_KD, classes=classes, settings=settings, factors=factors)

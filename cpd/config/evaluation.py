@@ -103,10 +103,24 @@ class Finetune(Strict, frozen=True, kw_only=True):
 
 
 class ZeroShot(Strict, frozen=True, kw_only=True):
-    """Class names as text. `draws` random subsets of each of `subsets` classes, besides all classes."""
+    """Class names as text.
+
+    Attributes:
+        subsets: numbers of classes that are drawn at random, besides all classes; those of all or more are left out.
+        draws: of each number; they follow from names, number and draw alone, so that rows compare.
+        prompts: what is embedded for a class, its name in place of `{}`; of several the unit vectors are averaged.
+    """
 
     subsets: tuple[int, ...] = (20, 50, 100)
     draws: int = 10
+    prompts: tuple[str, ...] = ("{}",)
+
+    def __post_init__(self) -> None:
+        require(all(size > 1 for size in self.subsets), "subsets", "must be of 2 classes or more")
+        require(self.draws > 0, "draws", "must be at least 1")
+        require(bool(self.prompts), "prompts", "must not be empty")
+        for prompt in self.prompts:
+            require(prompt.count("{}") == 1, "prompts", f"need one {{}} each for the class name, unlike {prompt!r}")
 
 
 class Retrieval(Strict, frozen=True, kw_only=True):

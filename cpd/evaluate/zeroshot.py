@@ -1,7 +1,7 @@
 """Zero-shot classification: the class whose name is nearest to the video, by cosine (PAPER section 2).
 
 Besides all classes, random subsets: each draw takes the same classes for every run, so that rows compare.
-Shapes: Q videos, K classes, D embedding.
+Shapes: Q videos, K classes, P prompts, D embedding.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from cpd.evaluate.factors import Factors, percent
 from cpd.evaluate.predictions import Measured, scored
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from torch import Tensor
 
     from cpd.evaluate.datasets import Labelled
@@ -29,6 +31,19 @@ _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 def class_phrase(name: str) -> str:
     """A class name as words: "BasketballDunk" -> "basketball dunk", "brush_hair" -> "brush hair"."""
     return " ".join(_WORD_STARTS.sub(" ", name).replace("_", " ").split()).lower()
+
+
+def embed_classes(classes: Sequence[str], *, prompts: Sequence[str], embed: Callable[[list[str]], Tensor]) -> Tensor:
+    """class_KD of K class names: the mean over the prompts of unit rows.
+
+    Args:
+        classes: names as the lists have them.
+        prompts: each with one `{}`, where the name goes as words.
+        embed: sentences to rows (N, D).
+    """
+    sentences = [prompt.replace("{}", class_phrase(name)) for prompt in prompts for name in classes]
+    text_PKD = normalize(embed(sentences), dim=1).view(len(prompts), len(classes), -1)
+    return text_PKD.mean(dim=0)
 
 
 def evaluate(

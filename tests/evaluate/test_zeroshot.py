@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import statistics
+from pathlib import Path
 
 import pytest
 import torch
 
-from cpd.config import ZeroShot
+from cpd.config import ZeroShot, load_config
 from cpd.errors import CpdError
 from cpd.evaluate import zeroshot
 from cpd.evaluate.datasets import Labelled
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -28,6 +32,83 @@ from cpd.evaluate.datasets import Labelled
 )
 def test_class_phrase(name: str, words: str) -> None:
     assert zeroshot.class_phrase(name) == words
+
+
+GOLDEN = {
+    "ApplyEyeMakeup": "apply eye makeup",
+    "BodyWeightSquats": "body weight squats",
+    "CleanAndJerk": "clean and jerk",
+    "CuttingInKitchen": "cutting in kitchen",
+    "HandstandPushups": "handstand pushups",
+    "HulaHoop": "hula hoop",
+    "RockClimbingIndoor": "rock climbing indoor",
+    "SkateBoarding": "skate boarding",
+    "TaiChi": "tai chi",
+    "WalkingWithDog": "walking with dog",
+    "YoYo": "yo yo",
+    "climb_stairs": "climb stairs",
+    "fall_floor": "fall floor",
+    "flic_flac": "flic flac",
+    "shoot_bow": "shoot bow",
+    "pullup": "pullup",
+    "abseiling": "abseiling",
+    "air drumming": "air drumming",
+    "massaging person's head": "massaging person's head",
+    "passing American football (in game)": "passing american football (in game)",
+    "skiing (not slalom or crosscountry)": "skiing (not slalom or crosscountry)",
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_names_of_the_official_lists(name: str) -> None:
+    assert zeroshot.class_phrase(name) == GOLDEN[name]
+
+
+def official(file: str) -> list[str]:
+    """Class names of an official list."""
+    path = Path(os.environ.get("CPD_SHARED", ROOT / "../shared")) / "lists" / file
+    if not path.is_file():
+        pytest.skip(f"{path} is not there (set CPD_SHARED)")
+    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+
+
+def test_every_name_of_ucf101() -> None:
+    names = [line.split()[1] for line in official("ucf101/classInd.txt")]
+    assert len(names) == 101
+    for name in names:
+        words = zeroshot.class_phrase(name).split()
+        assert "".join(words) == name.lower()
+        assert len(words) == sum(letter.isupper() for letter in name)
+
+
+def test_every_name_of_hmdb51_and_kinetics() -> None:
+    hmdb51, kinetics = official("hmdb51/class_list.txt"), official("kinetics400/label_map_k400.txt")
+    assert (len(hmdb51), len(kinetics)) == (51, 400)
+    assert [zeroshot.class_phrase(name) for name in hmdb51] == [name.replace("_", " ") for name in hmdb51]
+    assert [zeroshot.class_phrase(name) for name in kinetics] == [name.lower() for name in kinetics]
+    assert len({zeroshot.class_phrase(name) for name in hmdb51}) == 51
+
+
+def test_prompts_are_averaged_after_normalisation() -> None:
+    length = {"a hop left": 1.0, "a roll": 3.0, "hop left!": 100.0, "roll!": 0.01}
+    asked = []
+
+    def embed(sentences: list[str]) -> torch.Tensor:
+        asked.extend(sentences)
+        return torch.stack([length[s] * torch.tensor([float("hop" in s), float("!" in s) + 1]) for s in sentences])
+
+    class_KD = zeroshot.embed_classes(["HopLeft", "roll"], prompts=["a {}", "{}!"], embed=embed)
+    assert asked == ["a hop left", "a roll", "hop left!", "roll!"]
+    half, steep = 0.5**0.5, 0.2**0.5
+    torch.testing.assert_close(class_KD, torch.tensor([[(half + steep) / 2, (half + 2 * steep) / 2], [0.0, 1.0]]))
+
+
+@pytest.mark.parametrize("prompts", ["['a video']", "['{} {}']", "[]"])
+def test_prompts_without_a_place_for_the_name_are_refused(configfiles: list[Path], prompts: str) -> None:
+    over = configfiles[-1].with_name("prompts.yaml")
+    over.write_text(f"evaluate: {{zeroshot: {{prompts: {prompts}}}}}")
+    with pytest.raises(CpdError, match="prompts"):
+        load_config(*configfiles, over)
 
 
 def case(seed: int = 0) -> tuple[torch.Tensor, list[str], torch.Tensor, list[str]]:
