@@ -13,7 +13,7 @@ p{margin:.4rem 0 .8rem;max-width:46rem}
 .soft,caption,.note{color:var(--soft);font-size:.875rem}
 .lost{color:var(--bad);white-space:pre-line}
 code{font:.82em ui-monospace,Menlo,Consolas,monospace;word-break:break-all}
-nav{position:sticky;top:0;background:#fffffff2;border-bottom:1px solid var(--line);z-index:2;margin:1rem 0 0;
+nav{position:sticky;top:0;background:#fff;border-bottom:1px solid var(--line);z-index:2;margin:1rem 0 0;
  padding:.45rem 0;display:flex;gap:.2rem 1rem;overflow-x:auto;white-space:nowrap;font-size:.9rem}
 a{color:var(--blue);text-underline-offset:.2em}
 nav a{text-decoration:none;padding:.15rem 0}
@@ -86,12 +86,12 @@ summary{cursor:pointer;color:var(--blue)}
 footer{margin-top:3rem;color:var(--soft);font-size:.85rem}
 @media(max-width:40rem){body{font-size:15px;padding:0 .9rem 4rem}h1{font-size:1.4rem}tbody th{min-width:8rem}
  th,td{padding:.3rem .45rem}.back{grid-template-columns:6rem 1fr}}
-@media print{@page{margin:14mm}body{font-size:9.5pt;max-width:none;padding:0}
+@media print{@page{margin:14mm}html{font-size:12px}body{font-size:1rem;max-width:none;padding:0}
  nav,[popover],.moving{display:none!important}
- h2{break-after:avoid;border-top-width:2px;margin-top:1.6rem}h3,caption{break-after:avoid}
- figure,table,.tiles li,tr{break-inside:avoid}.panels{grid-template-columns:repeat(3,1fr)}
+ h2,h3,p.soft{break-after:avoid;break-inside:avoid}h2{border-top-width:2px;margin-top:1.6rem}
+ figure,table,.tiles li,tr,.keep{break-inside:avoid}.maps{grid-template-columns:1fr 1fr}.panels{grid-template-columns:repeat(3,1fr)}
  .wide.matrix img{max-width:100%}.cards{grid-template-columns:repeat(3,1fr)}.wide,.hits{overflow:visible}
- table{font-size:8pt}th,td{padding:.15rem .4rem}tbody th{min-width:0}.n{white-space:normal}
+ table{font-size:.85rem}th,td{padding:.15rem .4rem}tbody th{min-width:0}.n{white-space:normal}
  button.v{text-decoration:none}a{color:inherit;text-decoration:none}
  *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """

@@ -82,7 +82,7 @@ wide as there are ids.</p>
 
 CLIPS = """{% from "macros" import picture %}
 {% for g in c.galleries %}
-<h3>{{ g.source }}</h3>
+<div class="{{ "" if g.has_titles else "keep" }}"><h3>{{ g.source }}</h3>
 {% if g.problem %}<p class="lost">{{ g.problem }}</p>{% else %}
 <p class="soft">{{ g.examples|length }} of {{ g.total|count }} clips of its first split, evenly spread.
 Point at one, or tap it, and it moves.</p>
@@ -93,7 +93,7 @@ Point at one, or tap it, and it moves.</p>
 <dt>clean</dt><dd><bdi>{{ e.title_clean }}</bdi></dd>
 <dt>tree</dt><dd><bdi>{{ e.title_tree }}</bdi></dd>{% endif %}
 {% if e.label %}<dt>class</dt><dd class="soft">{{ e.label }}</dd>{% endif %}</dl></div>{% endfor %}
-</div>{% endif %}
+</div>{% endif %}</div>
 {% else %}<p class="lost">No source has an index.json yet.</p>{% endfor %}
 {% if c.titles %}
 <div class="wide" tabindex="0" role="region" aria-label="titles"><table>

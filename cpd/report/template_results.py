@@ -3,7 +3,7 @@
 TABLES = """
 {% for t in c.tables %}
 {% if t.problem %}<h3>{{ t.heading }}</h3><p class="lost">{{ t.problem }}</p>{% else %}
-<h3 id="{{ t.name }}">{{ t.heading }}</h3>
+<div class="keep"><h3 id="{{ t.name }}">{{ t.heading }}</h3>
 {% set published = t.columns|selectattr(1)|list %}
 <div class="wide" tabindex="0" role="region" aria-label="{{ t.name }}"><table>
 <thead><tr><th scope="col"{% if published %} rowspan="2"{% endif %}>{{ "Method" }}</th>
@@ -26,7 +26,7 @@ TABLES = """
 {{- ", ± standard deviation over seeds" if t.seeds|length > 1 }}. Percent, except ranks.
 {% if not published %}The paper's text has no such numbers.{% elif not t.is_comparable %}
 Paper: on the full-size data, not comparable with this corpus.{% endif %}</caption>
-</table></div>
+</table></div></div>
 {% for row in t.rows %}{% for cell in row.cells if cell.origins or cell.why %}
 <div popover id="{{ cell.id }}">
 <button class="close" popovertarget="{{ cell.id }}" popovertargetaction="hide">Close</button>
@@ -74,12 +74,12 @@ Dashed: another of the same class.</p>
 
 CLASSES = """{% from "macros" import drawing, missing %}
 {% for r in c.classes %}
-<h3>{{ r.protocol }} on {{ r.dataset }}, split {{ r.split }}</h3>
+<div class="keep"><h3>{{ r.protocol }} on {{ r.dataset }}, split {{ r.split }}</h3>
 <div class="pairs">{{ drawing(figures.accuracy[loop.index0]) }}
 <div class="wide matrix" tabindex="0" role="region" aria-label="confusions">
 {{- drawing(figures.confusion[loop.index0]) }}</div></div>
 {% if r.pairs %}<p class="soft">Commonest mistakes: {% for truth, guess, n in r.pairs -%}
-{{ truth }} → {{ guess }} ({{ n }}){{ ", " if not loop.last }}{% endfor %}.</p>{% endif %}
+{{ truth }} → {{ guess }} ({{ n }}){{ ", " if not loop.last }}{% endfor %}.</p>{% endif %}</div>
 {% endfor %}
 {% if not c.classes or c.problems.classes %}
 {{ missing(c.problems.classes, "No table asks for a classification by a shown run.") }}{% endif %}
