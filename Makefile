@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 DEMO := --configfile config.demo.yaml
 SNAKEMAKE := $(BIN)/snakemake --cores all
 
-.PHONY: setup demo demo-seeds test test-fast soak lint format bench docs clean help
+.PHONY: setup demo demo-seeds test test-fast soak cluster lint format bench docs clean help
 
 help:
 	@echo "make demo        the whole pipeline on a generated corpus, on this machine's CPU"
@@ -15,6 +15,7 @@ help:
 	@echo "make test        lint and tests"
 	@echo "make test-fast   the fast tier of the tests"
 	@echo "make soak        50 random kill -9 over the data path, some minutes (results/soak.json)"
+	@echo "make cluster     the workflow on a Slurm of its own, and everything that may go wrong there"
 	@echo "make docs        the documentation site, in site/"
 	@echo "make bench       speed, side by side with the obvious implementation"
 
@@ -55,6 +56,9 @@ test-fast: $(STAMP)
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak tests/soak
+
+cluster: $(STAMP)
+	$(BIN)/python -m pytest -m cluster tests/cluster
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
