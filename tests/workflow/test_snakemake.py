@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from cpd.config import load_config
+
 ROOT = Path(__file__).parent.parent.parent
 PARTS = (
     "Snakefile",
@@ -22,7 +24,7 @@ PARTS = (
     "envs",
     "cpd",
 )
-SHELL = re.compile(r'shell:\n( +)"[^\n]*"\n(?:\1"[^\n]*"\n)*')
+SHELL = re.compile(r'shell:\n( +)(?:["#][^\n]*\n)(?:\1["#][^\n]*\n)*')
 DEMO = ("config.demo.yaml",)
 
 
@@ -59,9 +61,11 @@ def planned(folder: Path, *targets: str, configfiles: tuple[str, ...] = DEMO) ->
 
 def test_paper_size_dry_run_holds_every_stage(clone: Path) -> None:
     jobs = planned(clone, configfiles=())
-    assert jobs["crawl"] == 494 + 40 + 27 + 14
-    assert jobs["table"] == 9
-    assert jobs["pretrain"] == 13  # all of `run` but random-r50, which no row names
+    assert jobs["crawl"] == 494 + 40 + 119 + 300 + 27 + 14
+    config = load_config(ROOT / "config.yaml")
+    assert jobs["table"] == len(config.tables)
+    assert jobs["pretrain"] == len({row.run for table in config.tables.values() for row in table.rows} - {None})
+    assert (jobs["given"], jobs["check"], jobs["report"]) == (2, 1, 1)
     stages = {"plan_kinetics", "title_clean", "title_tree", "clips", "shard", "index", "features", "finetune"}
     assert stages <= set(jobs)
 
