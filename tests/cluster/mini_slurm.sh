@@ -99,10 +99,14 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1,bf
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 JobRequeue=1
+# a job in `cpus` or `gpus` takes the place of one in `spot`, which is requeued
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 GresTypes=gpu
 NodeName=n[1-$NODES] $where CPUs=$CPUS Boards=1 SocketsPerBoard=1 CoresPerSocket=$CPUS ThreadsPerCore=1 RealMemory=$MEM Gres=gpu:fake:$GPUS State=UNKNOWN
-PartitionName=cpus Nodes=ALL Default=YES MaxTime=1-0
-PartitionName=gpus Nodes=ALL MaxTime=1-0
+PartitionName=cpus Nodes=ALL Default=YES MaxTime=1-0 PriorityTier=10
+PartitionName=gpus Nodes=ALL MaxTime=1-0 PriorityTier=10
+PartitionName=spot Nodes=ALL MaxTime=1-0 PriorityTier=1
 C
   echo "NodeName=n[1-$NODES] Name=gpu Type=fake File=$(IFS=,; echo "${devices[*]:0:$GPUS}")" >"$DIR/etc/gres.conf"
   # slurmd starts its cgroup plugin even when nothing uses it; in most containers only v1 leaves it in peace

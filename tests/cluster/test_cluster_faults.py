@@ -154,3 +154,17 @@ def test_two_jobs_never_write_one_run(slurm: Cluster, quiet: Path, ready: Path) 
     assert first_row(ready) == first
     assert table(ready) == table(quiet)
     assert not trainers(ready)
+
+
+def test_a_preempted_job_goes_on(slurm: Cluster, quiet: Path, ready: Path) -> None:
+    """A job with more right to the nodes takes them; Slurm brings the training back when it is done."""
+    change_profile(ready, 'slurm_partition: "gpus"', 'slurm_partition: "spot"')
+    snakemake, frozen, job = in_mid_training(ready, slurm)
+    first = first_row(ready)
+    slurm.ask("sbatch", "--partition=cpus", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap", "sleep 1")
+    thaw(frozen)
+    until(lambda: starts_again(slurm, job), what="the job begins again", process=snakemake)
+    finish(snakemake, ready)
+    assert "Error in rule" not in log_of(ready)
+    assert first_row(ready) == first
+    assert table(ready) == table(quiet)
