@@ -1,70 +1,88 @@
-"""Time the objectives against the obvious way to write them; medians of interleaved rounds, in CPU milliseconds.
+"""Measure, and make docs/benchmarks.md of what was measured. `make bench`.
 
-python -m benchmarks [--pairs 50000] [--rounds 5]
+python -m benchmarks                     every benchmark, then the page (about 15 minutes on 2 cores)
+python -m benchmarks run losses clips    these alone
+python -m benchmarks run --quick         all, in sizes that only show that they run
+python -m benchmarks report              the page and its plots, from results/bench/*.json
+python -m benchmarks list                what there is
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import importlib
+import os
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 
+import cv2
 import torch
 
-from benchmarks import obvious
-from cpd.objectives import cross_pair
+from benchmarks import record, report
+from benchmarks.harness import Options, cpu_seconds
+from benchmarks.machine import describe
+from benchmarks.record import Findings, Result
 
-DIM, BATCH, NOISE, TAU = 256, 64, 4096, 0.07
-
-
-def contenders(pairs: int) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
-    """Name -> loss of the query features, ours beside the obvious one."""
-    generator = torch.Generator().manual_seed(0)
-    bank_ND = torch.nn.functional.normalize(torch.randn(pairs, DIM, generator=generator), dim=1)
-    index_B = torch.randint(pairs, (BATCH,), generator=generator)
-    noise_BM = torch.randint(pairs, (BATCH, NOISE), generator=generator)
-    group_N = torch.arange(pairs) // 2  # every title is that of two pairs
-    return {
-        "exact softmax, streamed (cpd)": lambda f: cross_pair.exact_loss(f, bank_ND, index_B, tau=TAU),
-        "exact softmax, equal titles masked (cpd)": lambda f: cross_pair.exact_loss(
-            f, bank_ND, index_B, tau=TAU, group_N=group_N
-        ),
-        "exact softmax, materialised": lambda f: obvious.exact_loss(f, bank_ND, index_B, tau=TAU),
-        "NCE, row by row (cpd)": lambda f: cross_pair.nce_loss(f, bank_ND, index_B, noise_BM, tau=TAU, log_z=0.0),
-        "NCE, equal titles masked (cpd)": lambda f: cross_pair.nce_loss(
-            f, bank_ND, index_B, noise_BM, tau=TAU, log_z=0.0, group_N=group_N
-        ),
-        "NCE, gathered": lambda f: obvious.nce_loss(f, bank_ND, index_B, noise_BM, tau=TAU, log_z=0.0),
-    }
+NAMES = (
+    "clips", "augment", "loader", "loader_memory", "losses", "backbones", "frozen_text", "linear", "titles",
+    "planning", "growth",
+)  # fmt: skip
+ROOT = Path(__file__).parents[1]
 
 
-def cpu_ms(loss: Callable[[torch.Tensor], torch.Tensor], f_BD: torch.Tensor) -> float:
-    """CPU time of one forward and backward pass."""
-    f_BD = f_BD.clone().requires_grad_()
-    start = time.process_time()
-    loss(f_BD).backward()
-    return 1000 * (time.process_time() - start)
+def run(name: str, options: Options, folder: Path) -> Path:
+    """Run one benchmark and write its JSON."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    found: list[Findings] = []
+    start = time.monotonic()
+    cpu = cpu_seconds(lambda: found.append(module.run(options)))
+    wall = time.monotonic() - start
+    result = Result(
+        name=name, machine=describe(), quick=options.quick, cpu_seconds=cpu, wall_seconds=wall, found=found[0]
+    )
+    return record.write(result, folder)
 
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=50_000, help="rows of the bank")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds")
-    args = parser.parse_args()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run what is asked for."""
+    args = _arguments(argv)
+    if args.what == "list":
+        print("\n".join(NAMES))
+        return
+    if args.what != "report":
+        _run_all(args)
+    if args.what != "run":
+        print(report.write(record.read(args.folder), args.docs))
+
+
+def _run_all(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    losses = contenders(args.pairs)
-    f_BD = torch.nn.functional.normalize(torch.randn(BATCH, DIM), dim=1)
-    times: dict[str, list[float]] = {name: [] for name in losses}
-    for _ in range(args.rounds + 1):
-        for name, loss in losses.items():
-            times[name].append(cpu_ms(loss, f_BD))
-    print(f"N={args.pairs} d={DIM} B={BATCH} m={NOISE}, one direction, forward + backward, torch {torch.__version__}")
-    print("| loss | CPU ms: median | min | max |\n|---|---:|---:|---:|")
-    for name, values in times.items():
-        counted = values[1:]
-        print(f"| {name} | {statistics.median(counted):.1f} | {min(counted):.1f} | {max(counted):.1f} |")
+    cv2.setNumThreads(0)
+    unknown = sorted(set(args.names) - set(NAMES))
+    if unknown:
+        sys.exit(f"error: no benchmark {unknown[0]!r}. Hint: one of {', '.join(NAMES)}")
+    shared = Path(os.environ.get("CPD_SHARED", ROOT / "../shared"))
+    for name in args.names or NAMES:
+        with tempfile.TemporaryDirectory() as work:
+            options = Options(quick=args.quick, shared=shared if shared.is_dir() else None, work=Path(work))
+            print(f"{name} ...", end=" ", flush=True)
+            path = run(name, options, args.folder)
+        print(f"{path} ({record.read(args.folder)[name].wall_seconds:.0f} s)", flush=True)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="?", choices=("all", "run", "report", "list"), default="all")
+    parser.add_argument("names", nargs="*", help="benchmarks to run (default: all)")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: the numbers mean nothing")
+    parser.add_argument("--folder", type=Path, default=record.FOLDER, help="of the JSONs (default: results/bench)")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="of the page and its plots (default: docs)")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

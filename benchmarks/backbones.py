@@ -1,26 +1,30 @@
-"""Time a forward and backward pass of the backbone in each formulation; medians of interleaved rounds.
+"""A forward and backward pass of the backbone in each formulation, a gemm of the same machine beside them.
 
-python -m benchmarks.backbones [--depth 34 --size 112 --batch 2] [--depth 50 --size 224 --batch 1]
-python -m benchmarks.backbones --device cuda --precision bf16 --batch 32 [--compile]
+python -m benchmarks.backbones --device cuda --precision bf16 --batch 32 [--depth 50 --size 224] [--compile]
 
 Every formulation holds the same weights; outputs and gradients are compared with the plain one's before anything is
-timed (`apart`, in double precision). `of gemm` is the share of the best matrix-product rate of the same run. On a CPU
-the times are CPU time, so that other work on the machine counts less.
+timed (in double precision). On a CPU the times are CPU time, so that other work on the machine counts less.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import peers
+from benchmarks.harness import Options, Way, cpu_seconds, gain, measure, row
+from benchmarks.record import Findings, Table, Target
+from benchmarks.report import table_lines
 from cpd.models.resnet3d import SlowResNet, slow_resnet
 
+TITLE = "Backbone: forward and backward"
 FORMULATIONS = {
     "conv3d (plain)": {},
     "conv3d, channels last": {"channels_last": True},
@@ -28,6 +32,7 @@ FORMULATIONS = {
     "folded, channels last": {"folded": True, "channels_last": True},
 }
 GEMM = 2048  # rows and columns of the matrix product
+LIMIT = "as many multiply-adds in one large gemm"
 TOLERANCE = 1e-9  # of the largest value, in double precision
 
 
@@ -70,12 +75,119 @@ def _apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / other.abs().max().clamp(min=1e-12))
 
 
-def seconds(work: Callable[[], object], device: str) -> float:
-    """CPU time of some work; on a GPU the wall time until it is done."""
-    if device == "cpu":
-        start = time.process_time()
-        work()
-        return time.process_time() - start
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is timed: `batch` clips of `frames` x `size` x `size` through R`depth`."""
+
+    depth: int
+    size: int
+    batch: int
+    frames: int = 8
+    width: int = 64
+    rounds: int = 3
+    device: str = "cpu"
+    precision: str = "fp32"
+    compile: bool = False
+
+    def clips(self) -> Tensor:
+        """Pixels (B, 3, T, H, W)."""
+        return torch.randn(self.batch, 3, self.frames, self.size, self.size, device=self.device)
+
+
+PAPER = (Case(depth=34, size=112, batch=2), Case(depth=50, size=224, batch=1))
+QUICK = (Case(depth=10, size=16, batch=2, frames=2, width=4, rounds=1),)
+
+
+def run(options: Options) -> Findings:
+    """The paper's two networks."""
+    tables, targets = [], []
+    for case in QUICK if options.quick else PAPER:
+        check(case)
+        table = timed(case)
+        tables.append(table)
+        targets += _targets(case, table)
+    return Findings(
+        title=TITLE,
+        about="fp32, one thread, outputs and gradients equal to the plain formulation's to 1e-9 in double precision",
+        tables=tuple(tables),
+        targets=tuple(targets),
+        notes=(
+            "No formulation is promised to gain on a CPU: `of gemm` says how near the plain one is to the rate of one "
+            "large matrix product.",
+        ),
+    )
+
+
+def check(case: Case) -> None:
+    """Refuse to time what is not one network."""
+    apart = differences(case.depth, width=min(case.width, 16))
+    odd = {name: value for name, value in apart.items() if value > TOLERANCE}
+    assert not odd, f"not the same network: {odd}"
+
+
+def timed(case: Case) -> Table:
+    """Every formulation beside a gemm."""
+    found: dict[str, Callable[[Tensor], Tensor]] = {
+        name: network.to(case.device).train() for name, network in networks(case.depth, width=case.width).items()
+    }
+    if case.compile:
+        found["folded, channels last, compiled"] = torch.compile(found["folded, channels last"])  # type: ignore[assignment]
+    x_BCTHW = case.clips()
+    ways = [
+        Way(name=name, side="ours" if number else "obvious", run=lambda k, n=network: step(n, x_BCTHW, case.precision))
+        for number, (name, network) in enumerate(found.items())
+    ]
+    ways.append(_pytorchvideo(case, x_BCTHW))
+    kind = torch.bfloat16 if case.precision == "bf16" else torch.float32
+    side = 256 if case.width < 64 else GEMM
+    square = torch.randn(side, side, device=case.device, dtype=kind)
+    macs = giga_macs(slow_resnet(case.depth, width=case.width), x_BCTHW.cpu())
+    rate = macs / (side**3 / 1e9)  # products of that size with as many multiply-adds
+
+    def gemms(number: int) -> None:
+        for _ in range(max(round(rate), 1)):
+            torch.mm(square, square)
+
+    ways.append(Way(name=LIMIT, side="limit", run=gemms))
+    return measure(
+        f"R{case.depth}, {case.frames} x {case.size} x {case.size}, {case.precision}, {case.device}",
+        ways,
+        rounds=case.rounds,
+        unit="CPU ms a clip" if case.device == "cpu" else "ms a clip",
+        work=case.batch,
+        clock=cpu_seconds if case.device == "cpu" else gpu_seconds,
+        note=f"{macs / case.batch:.1f} GMAC a clip.",
+    )
+
+
+def _pytorchvideo(case: Case, x_BCTHW: Tensor) -> Way:
+    """The public implementation of the same family; its Slow R50 alone has our shape."""
+    name = "pytorchvideo, Slow R50"
+    if case.depth != 50:
+        return Way(name=name, side="peer", absent="it has no basic blocks: compared at depth 50 alone")
+    module: Any = peers.load("pytorchvideo.models.resnet")
+    if isinstance(module, str):
+        return Way(name=name, side="peer", absent=module)
+    temporal = ((1, 1, 1), (1, 1, 1), (3, 1, 1), (3, 1, 1))
+    kernels = {"stem_conv_kernel_size": (1, 7, 7), "stage_conv_a_kernel_size": temporal}
+    network = module.create_resnet(model_depth=50, head=None, **kernels).to(case.device).train()
+    return Way(name=name, side="peer", run=lambda k: step(network, x_BCTHW, case.precision))
+
+
+def _targets(case: Case, table: Table) -> list[Target]:
+    plain, *others = FORMULATIONS
+    limit = row(table, LIMIT).values
+    share = tuple(100 * low / high for low, high in zip(limit, row(table, plain).values, strict=True))
+    named = f"R{case.depth} at {case.size}"
+    rows = [Target(what=f"{named}, plain", against="the rate of one large gemm", values=share, suffix=" % of it")]
+    return rows + [
+        gain(table, what=f"{named}, {name}", against="conv3d as published", ours=name, other=plain, at_least=None)
+        for name in others
+    ]
+
+
+def gpu_seconds(work: Callable[[], object]) -> float:
+    """Wall time until the GPU is done."""
     torch.cuda.synchronize()
     start = time.perf_counter()
     work()
@@ -90,8 +202,8 @@ def giga_macs(network: SlowResNet, x_BCTHW: Tensor) -> float:
     return counter.get_total_flops() / 2e9
 
 
-def main() -> None:
-    """Print the table."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table of one case."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--depth", type=int, default=34, choices=(10, 18, 34, 50))
     parser.add_argument("--width", type=int, default=64)
@@ -99,57 +211,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--batch", type=int, default=2, help="clips")
     parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     parser.add_argument("--compile", action="store_true", help="torch.compile too (minutes, at first)")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    apart = differences(args.depth, width=args.width)
-    odd = {name: value for name, value in apart.items() if value > TOLERANCE}
-    assert not odd, f"not the same network: {odd}"
-    found: dict[str, Callable[[Tensor], Tensor]] = {
-        name: network.to(args.device).train() for name, network in networks(args.depth, width=args.width).items()
-    }
-    if args.compile:
-        found["folded, channels last, compiled"] = torch.compile(found["folded, channels last"])
-    x_BCTHW = torch.randn(args.batch, 3, args.frames, args.size, args.size, device=args.device)
-    for network in found.values():
-        step(network, x_BCTHW, args.precision)
-    times: dict[str, list[float]] = {name: [] for name in found}
-    square = torch.randn(GEMM, GEMM, device=args.device, dtype=torch.bfloat16 if args.precision == "bf16" else None)
-    gemms = []
-    for _ in range(args.rounds):
-        gemms.append(seconds(lambda: square @ square, args.device))
-        for name, network in found.items():
-            times[name].append(seconds(lambda n=network: step(n, x_BCTHW, args.precision), args.device))  # type: ignore[misc]
-    plain, *_ = found
-    macs = giga_macs(slow_resnet(args.depth, width=args.width), x_BCTHW.cpu())
-    _print(args, times, apart, macs=macs, gemm=GEMM**3 / 1e9 / min(gemms), plain=plain)
-
-
-def _print(
-    args: argparse.Namespace,
-    times: dict[str, list[float]],
-    apart: dict[str, float],
-    *,
-    macs: float,
-    gemm: float,
-    plain: str,
-) -> None:
-    print(
-        f"R{args.depth} width {args.width}, {args.batch} clips of {args.frames} x {args.size} x {args.size}, "
-        f"{args.precision}, {args.device}, {args.threads} threads, torch {torch.__version__}; "
-        f"{macs:.1f} GMAC forward + backward; gemm {gemm:.1f} GMAC/s"
-    )
-    print("| formulation | ms a clip: median | min | max | times plain's speed | of gemm | apart |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for name, values in times.items():
-        median = statistics.median(values)
-        ms = [1000 * value / args.batch for value in (median, min(values), max(values))]
-        ratio, share = statistics.median(times[plain]) / median, macs / median / gemm
-        same = f"{apart[name]:.0e}" if name in apart else "-"
-        print(f"| {name} | {ms[0]:.1f} | {ms[1]:.1f} | {ms[2]:.1f} | {ratio:.2f} | {share:.0%} | {same} |")
+    case = Case(**vars(parser.parse_args(argv)))
+    torch.set_num_threads(1)
+    check(case)
+    print("\n".join(table_lines(timed(case))))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""The same clips stored in three ways: as `cpd clips` does, as ffmpeg does by default, and as a JPEG a frame."""
+"""The same clips stored in several ways: as `cpd clips` does, as ffmpeg does by default, as a JPEG a frame."""
 
 from __future__ import annotations
 
 import io
-import json
+import math
 import subprocess
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,17 +14,55 @@ import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.harness import Options
 from cpd.config import Clips
-from cpd.fileio import write_json
-from cpd.shards.keys import sample_key
-from cpd.shards.write import Row, write_shard
 from cpd.video.cut import cut, ffmpeg_binary
 
+SIDE, SMALL_SIDE = 256, 176  # of R50's store, and of one for R34 at 112, whose crops are of 128 to 170 pixels
+CRF = 23
 QUALITY = 75
+JPEG = f"a JPEG a frame, q{QUALITY}"
+OURS, OURS_SMALL, DEFAULT, GOP12 = f"ours, {SIDE}", f"ours, {SMALL_SIDE}", "ffmpeg's default", "key frame every 12"
+# Of shared/videos: ten seconds, several cameras, cuts and still pictures among them.
+REAL = (
+    "panda70m/0idSKtn42WY.2.mp4",
+    "panda70m/2uHKKUBTWjY.1.mp4",
+    "panda70m/36Sg0Le2FYY.1.mp4",
+    "panda70m/TPVvXvf4xRc.9.mp4",
+    "panda70m/H2y15JUfSIQ.0.mp4",
+    "misc_real/mmaction2__test.mp4",
+)
+Luma = list[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One clip: its encodings by name, their number of frames, and what was measured of them.
+
+    Attributes:
+        videos: encoding -> bytes.
+        jpegs: one a frame.
+        frames: in every encoding.
+        psnr: encoding -> luma PSNR against the picture before encoding, dB.
+        bytes_at: bytes of ffmpeg's default at the PSNR of our encoding.
+    """
+
+    videos: dict[str, bytes]
+    jpegs: list[bytes]
+    frames: int
+    psnr: dict[str, float]
+    bytes_at: float
+
+
+def sources(options: Options) -> list[Path]:
+    """Real clips where there are some, else drifting textures."""
+    real = [] if options.quick else options.real_clips(REAL)
+    number, frames = (1, 64) if options.quick else (3, 240)
+    return real or [made_up_video(options.work / f"made-up-{k}.mp4", seed=k, frames=frames) for k in range(number)]
 
 
 def made_up_video(path: Path, *, seed: int, frames: int = 240) -> Path:
-    """A texture that drifts and flickers, 10 s at 24 frames a second."""
+    """A texture that drifts and flickers, 24 frames a second."""
     rng = np.random.default_rng(seed)
     field = cv2.resize(rng.integers(0, 256, (60, 90, 3), dtype=np.uint8), (720, 480), interpolation=cv2.INTER_CUBIC)
     with av.open(str(path), "w") as container:
@@ -40,79 +77,43 @@ def made_up_video(path: Path, *, seed: int, frames: int = 240) -> Path:
     return path
 
 
-@dataclass
-class Store:
-    """Clips in memory, the tars beside them, and a lossless master to compare with."""
-
-    folder: Path
-    frames: list[int]
-    ours: list[bytes]
-    default: list[bytes]
-    jpegs: list[list[bytes]]
-    masters: list[bytes]
-    tars: dict[str, Path]
-
-    @classmethod
-    def build(cls, folder: Path, videos: list[Path], clips: Clips) -> Store:
-        """Encode every video in every way."""
-        store = cls(folder, [], [], [], [], [], {name: folder / f"{name}.tar" for name in ("default", "jpegs")})
-        rows = []
-        for number, video in enumerate(videos):
-            path = folder / f"ours-{number}.mp4"
-            clip = cut(video, path, start=0, end=None, clips=clips)
-            store.frames.append(clip.frames)
-            store.ours.append(path.read_bytes())
-            size = {"w": clip.width, "h": clip.height, "fps": clip.fps, "seconds": clips.max_seconds}
-            store.default.append(_encode(video, folder / "default.mp4", crf=clips.crf, **size))
-            store.masters.append(_encode(video, folder / "master.mp4", crf=0, **size))
-            store.jpegs.append(_jpegs(store.masters[-1]))
-            meta = {"id": f"{number}", "key": sample_key("bench", f"{number}"), "source": "bench", "split": "train"}
-            text = dict.fromkeys(("title", "title_clean", "title_tree", "label"), "")
-            what = {"fps": clip.fps, "frames": clip.frames, "sha256": clip.sha256}
-            rows.append(Row(path, {**meta, **text, **what}))
-        store._write(rows)
-        return store
-
-    def _write(self, rows: list[Row]) -> None:
-        shards = self.folder / "results/sources/bench/shards"
-        sidecar = write_shard(rows, shards / "train-0000.tar")
-        entry = {"name": "train-0000", "offset": 0, **{name: sidecar[name] for name in ("n", "bytes", "sha256")}}  # type: ignore[literal-required]
-        write_json(shards / "index.json", {"train": {"n": sidecar["n"], "shards": [entry]}, "ledger": {}})
-        with tarfile.open(self.tars["default"], "w") as default, tarfile.open(self.tars["jpegs"], "w") as jpegs:
-            for row, video, pictures in zip(rows, self.default, self.jpegs, strict=True):
-                text, key = json.dumps(row.meta).encode(), row.meta["key"]
-                _add(default, {f"{key}.json": text, f"{key}.mp4": video})
-                members = {f"{key}.{k:04d}.jpg": picture for k, picture in enumerate(pictures)}
-                _add(jpegs, {f"{key}.json": text, **members})
-
-    def kilobytes(self, way: str) -> float:
-        """Mean size of a stored clip of that way."""
-        if way.startswith("ours"):
-            sizes = [len(video) for video in self.ours]
-        elif way.startswith("default"):
-            sizes = [len(video) for video in self.default]
-        else:
-            sizes = [sum(map(len, pictures)) for pictures in self.jpegs]
-        return float(np.mean(sizes)) / 1000
-
-    def quality(self) -> dict[str, float]:
-        """Mean luma PSNR against the master, every tenth frame."""
-        values: dict[str, list[float]] = {"ours": [], "default H.264": [], f"JPEG q{QUALITY}": []}
-        for ours, default, jpegs, master in zip(self.ours, self.default, self.jpegs, self.masters, strict=True):
-            true = _luma(master)
-            pictures = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in jpegs[::10]]
-            # JPEG is of full range: scaled to the master's.
-            greys = [cv2.cvtColor(p, cv2.COLOR_BGR2YUV)[..., 0] * (219 / 255) + 16 for p in pictures]
-            for name, lumas in zip(values, (_luma(ours), _luma(default), greys), strict=True):
-                values[name] += [_psnr(a, b) for a, b in zip(lumas, true, strict=False)]
-        return {name: float(np.mean(found)) for name, found in values.items()}
+def store(video: Path, folder: Path) -> Stored:
+    """Encode a video in every way, and look at the quality."""
+    paths = {OURS: folder / "ours.mp4", OURS_SMALL: folder / "small.mp4"}
+    clip = cut(video, paths[OURS], start=0, end=None, clips=Clips(short_side=SIDE))
+    cut(video, paths[OURS_SMALL], start=0, end=None, clips=Clips(short_side=SMALL_SIDE))
+    videos = {name: path.read_bytes() for name, path in paths.items()}
+    plain = {crf: _encode(video, folder, fps=clip.fps, crf=crf) for crf in (CRF - 3, CRF, CRF + 3)}
+    videos |= {DEFAULT: plain[CRF], GOP12: _encode(video, folder, fps=clip.fps, crf=CRF, g=12)}
+    master = _encode(video, folder, fps=clip.fps, crf=0, preset="ultrafast")
+    jpegs = _jpegs(master)
+    true = _luma(master)
+    lumas = {name: _luma(videos[name]) for name in (OURS, DEFAULT, GOP12)} | {JPEG: _jpeg_luma(jpegs)}
+    psnr = {name: _psnr(luma, true) for name, luma in lumas.items()}
+    return Stored(
+        videos=videos,
+        jpegs=jpegs,
+        frames=clip.frames,
+        psnr=psnr,
+        bytes_at=_bytes_at(psnr[OURS], [(_psnr(_luma(data), true), len(data)) for data in plain.values()]),
+    )
 
 
-def _encode(video: Path, target: Path, *, crf: int, w: int, h: int, fps: float, seconds: float) -> bytes:
-    """libx264 with its defaults (preset medium, key frames up to 250 apart)."""
-    stream = ffmpeg.input(str(video), t=seconds)["V:0"].filter("fps", fps=fps)
-    stream = stream.filter("scale", w=w, h=h, out_color_matrix="bt601", out_range="tv")
-    output = stream.output(str(target), vcodec="libx264", crf=crf, pix_fmt="yuv420p", threads=1, loglevel="error")
+def _bytes_at(psnr: float, points: list[tuple[float, int]]) -> float:
+    """Bytes at some PSNR: a line through the logarithms of the nearest points."""
+    points = sorted(points)
+    (low, a), (high, b) = points[:2] if psnr < points[1][0] else points[1:]
+    share = (psnr - low) / max(high - low, 1e-9)
+    return math.exp((1 - share) * math.log(a) + share * math.log(b))
+
+
+def _encode(video: Path, folder: Path, *, fps: float, **options: str | int | float) -> bytes:
+    """libx264 with its defaults (preset medium, key frames up to 250 apart), unless told otherwise."""
+    target = folder / "plain.mp4"
+    stream = ffmpeg.input(str(video), t=Clips().max_seconds)["V:0"].filter("fps", fps=fps)
+    size = {"w": f"if(lte(iw,ih),{SIDE},-2)", "h": f"if(lte(iw,ih),-2,{SIDE})"}
+    stream = stream.filter("scale", **size, out_color_matrix="bt601", out_range="tv")
+    output = stream.output(str(target), vcodec="libx264", pix_fmt="yuv420p", threads=1, loglevel="error", **options)
     subprocess.run(ffmpeg.compile(output, cmd=ffmpeg_binary(), overwrite_output=True), check=True)
     return target.read_bytes()
 
@@ -123,19 +124,20 @@ def _jpegs(master: bytes) -> list[bytes]:
     return [cv2.imencode(".jpg", p, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes() for p in pictures]
 
 
-def _luma(video: bytes) -> list[NDArray[np.uint8]]:
+def _luma(video: bytes) -> Luma:
+    """Every tenth."""
     with av.open(io.BytesIO(video)) as container:
-        frames = list(container.decode(video=0))[::10]
+        container.streams.video[0].codec_context.thread_count = 1
+        frames = (frame for k, frame in enumerate(container.decode(video=0)) if k % 10 == 0)
         return [frame.to_ndarray(format="yuv420p")[: frame.height] for frame in frames]
 
 
-def _psnr(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
-    error = np.mean((a.astype(np.float64) - b) ** 2)
-    return float(10 * np.log10(255**2 / max(error, 1e-4)))
+def _jpeg_luma(jpegs: list[bytes]) -> Luma:
+    """JPEG is of full range: scaled to the master's."""
+    pictures = [cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) for data in jpegs[::10]]
+    return [cv2.cvtColor(p, cv2.COLOR_BGR2YUV)[..., 0] * (219 / 255) + 16 for p in pictures]
 
 
-def _add(tar: tarfile.TarFile, members: dict[str, bytes]) -> None:
-    for name, data in members.items():
-        info = tarfile.TarInfo(name)
-        info.size = len(data)
-        tar.addfile(info, io.BytesIO(data))
+def _psnr(lumas: Luma, true: Luma) -> float:
+    errors = [np.mean((a.astype(np.float64) - b) ** 2) for a, b in zip(lumas, true, strict=False)]
+    return float(np.mean([10 * np.log10(255**2 / max(error, 1e-4)) for error in errors]))

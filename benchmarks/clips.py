@@ -1,193 +1,268 @@
-"""Random clips of 8 frames out of stored videos: bytes and clips a second, ours beside the obvious; one core.
+"""From the bytes of a stored video to the pixels of a random clip, and to all of its test views; one core.
 
-python -m benchmarks.clips [--videos A.mp4 B.mp4 ...] [--short-side 256] [--size 112] [--rounds 5]
-
-Every way ends in uint8 (8, size, size, 3): 8 frames, 4 apart, from a random start, one square. Times are CPU
-milliseconds a clip, medians over interleaved rounds. The second table is the loader's way from shard to batch with all
-of the augmentation; the third the augmentation alone. Without --videos a drifting texture is made up.
+Every way ends in 8 frames, 4 apart, from a random start: a random square, resized, at times flipped. The obvious one is
+the authors' code on a file as ffmpeg encodes it by default.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
+import io
 import tempfile
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
-import torch
-import webdataset
 
 from benchmarks import obvious_clips as obvious
-from benchmarks.clip_store import Store, made_up_video
-from cpd.config import Clips, Views
-from cpd.shards.loader import clip_loader
-from cpd.shards.read import SampleTable
-from cpd.video import transforms
-from cpd.video.decode import _selective, decode_frames
-from cpd.video.sample import train_indices
+from benchmarks import peers
+from benchmarks.clip_store import CRF, DEFAULT, GOP12, JPEG, OURS, OURS_SMALL, Stored, sources, store
+from benchmarks.harness import Options, Way, gain, measure
+from benchmarks.record import Findings, Table, Target
+from cpd.config import FeatureViews, Views
+from cpd.video import decode, transforms
+from cpd.video.sample import test_indices, train_indices
+from cpd.video.views import all_views
 
-Jobs = dict[str, Callable[[int, int], object]]
+TITLE = "Clips: from stored bytes to pixels"
+SHORT = {112: (128, 170), 224: (256, 340)}  # the authors' range of short sides before the crop
+OFFICIAL = "the authors' way, ffmpeg's default"
+PYAV = "PyAV seek, key frame every 12"
+ONE_PASS, TEN_DECODES = "one pass", "ten decodes, the authors' way"
+TEST = FeatureViews()
+PLANS = 12
+
+Job = Callable[[Stored, np.random.Generator], object]
+Decode = Callable[[bytes, list[int]], obvious.Frames]
 
 
-def readers(store: Store, *, size: int, views: Views) -> Jobs:
-    """Name -> (clip, seed) -> pixels."""
+def run(options: Options) -> Findings:
+    """Random clips at 112 and 224, and test views."""
+    clips = [store(video, options.work) for video in sources(options)]
+    rounds = options.rounds(7)
+    random_112 = measure("A random clip of 112 pixels", _readers(clips, 112), rounds=rounds, work=len(clips))
+    random_224 = measure("A random clip of 224 pixels", _readers(clips, 224), rounds=rounds, work=len(clips))
+    views = measure(
+        f"All {TEST.clips} test clips of a video, {TEST.size} pixels",
+        _test_ways(clips),
+        rounds=options.rounds(4),
+        unit="CPU ms a video",
+        work=len(clips),
+    )
+    kinds = "real videos" if not options.quick and options.real_clips(["panda70m/0idSKtn42WY.2.mp4"]) else "textures"
+    psnr = {name: float(np.mean([clip.psnr[name] for clip in clips])) for name in clips[0].psnr}
+    quality = "luma PSNR at 256: " + ", ".join(f"{name} {value:.1f} dB" for name, value in psnr.items())
+    return Findings(
+        title=TITLE,
+        about=f"{len(clips)} {kinds}, mean {np.mean([c.frames for c in clips]):.0f} frames",
+        tables=(random_112, random_224, views),
+        targets=tuple(_speeds(random_112, random_224, views) + _sizes(clips)),
+        notes=(f"{quality} (crf {CRF} throughout).",),
+    )
 
-    def indices(clip: int, seed: int) -> list[int]:
-        return train_indices(store.frames[clip], views, np.random.default_rng(seed))
 
-    def plain(
-        decode: Callable[[bytes, list[int]], obvious.Frames], videos: list[bytes]
-    ) -> Callable[[int, int], object]:
-        return lambda clip, seed: obvious.crop(decode(videos[clip], indices(clip, seed)), share=0.5, size=size)
+def _readers(clips: list[Stored], size: int) -> list[Way]:
+    views = Views(size=size, jitter=0)
+    names = {OURS: "ours, 256 store", OURS_SMALL: "ours, 176 store"}
+    kept = (OURS, OURS_SMALL) if size < 128 else (OURS,)
+    ours = [_way(names[name], "ours", _ours(name, views), clips, name) for name in kept]
+    official = _way(OFFICIAL, "obvious", _official(views), clips, DEFAULT)
+    if size != 112:
+        return [*ours, official]
+    return [
+        *ours,
+        _way("ours, through the demuxer", "other", _demuxed(views), clips, OURS),
+        _way("ours, reading ffmpeg's default", "other", _ours(DEFAULT, views), clips, DEFAULT),
+        Way(name="the decoder alone, 256 store", side="limit", run=_decoder_alone(clips, views)),
+        official,
+        _way("decode all, ffmpeg's default", "obvious", _plain(obvious.decode_all, DEFAULT, views), clips, DEFAULT),
+        _way("PyAV seek, ffmpeg's default", "obvious", _plain(obvious.decode_by_seek, DEFAULT, views), clips, DEFAULT),
+        _way(PYAV, "obvious", _plain(obvious.decode_by_seek, GOP12, views), clips, GOP12),
+        *_peer_ways(clips, views),
+        _way(JPEG, "other", _jpegs(views), clips, JPEG),
+    ]
 
-    def ours(videos: list[bytes]) -> Callable[[int, int], object]:
-        return lambda clip, seed: transforms.centre_clip(decode_frames(videos[clip], indices(clip, seed)), size)
 
-    def demuxed(clip: int, seed: int) -> object:
-        wanted = indices(clip, seed)
-        found = _selective(store.ours[clip], set(wanted))
+def _way(name: str, side: str, job: Job | str, clips: list[Stored], encoding: str) -> Way:
+    """The job over all clips; a clip's seed changes with the round."""
+    sizes = [sum(map(len, c.jpegs)) if encoding == JPEG else len(c.videos[encoding]) for c in clips]
+    columns = {"KB a clip": float(np.mean(sizes)) / 1000}
+    if isinstance(job, str):
+        return Way(name=name, side=side, absent=job, columns=columns)  # type: ignore[arg-type]
+
+    def run(number: int) -> None:
+        for k, clip in enumerate(clips):
+            job(clip, np.random.default_rng([number, k]))
+
+    return Way(name=name, side=side, run=run, columns=columns)  # type: ignore[arg-type]
+
+
+def _ours(encoding: str, views: Views) -> Job:
+    def job(clip: Stored, rng: np.random.Generator) -> object:
+        wanted = train_indices(clip.frames, views, rng)
+        return transforms.train_clip(decode.decode_frames(clip.videos[encoding], wanted), views, rng)
+
+    return job
+
+
+def _demuxed(views: Views) -> Job:
+    def job(clip: Stored, rng: np.random.Generator) -> object:
+        wanted = train_indices(clip.frames, views, rng)
+        found = decode._selective(clip.videos[OURS], set(wanted))
         assert found is not None
-        return transforms.centre_clip([found[k] for k in wanted], size)
+        return transforms.train_clip([found[k] for k in wanted], views, rng)
 
-    return {
-        "ours: aligned H.264, own tables (cpd)": ours(store.ours),
-        "ours, through the demuxer": demuxed,
-        "ours, PyAV seek": plain(obvious.decode_by_seek, store.ours),
-        "default H.264, our reader": ours(store.default),
-        "default H.264, PyAV seek": plain(obvious.decode_by_seek, store.default),
-        "default H.264, from the start": plain(obvious.decode_from_start, store.default),
-        "default H.264, decode all": plain(obvious.decode_all, store.default),
-        "a JPEG a frame": lambda clip, seed: obvious.crop(
-            obvious.decode_jpegs(store.jpegs[clip], indices(clip, seed)), share=0.5, size=size
+    return job
+
+
+def _decoder_alone(clips: list[Stored], views: Views) -> Callable[[int], object]:
+    """The packets that ours decodes, found beforehand."""
+    plans = []
+    for k, clip in enumerate(clips):
+        wanted = [set(train_indices(clip.frames, views, np.random.default_rng([n, k]))) for n in range(PLANS)]
+        plans.append([decode.plan(clip.videos[OURS], indices) for indices in wanted])
+
+    def run(number: int) -> None:
+        for of_clip in plans:
+            planned = of_clip[number % PLANS]
+            assert planned is not None, "our own clips have tables of a known form"
+            decode._decode_packets(planned.context(), planned.packets)
+
+    return run
+
+
+def _official(views: Views) -> Job:
+    def job(clip: Stored, rng: np.random.Generator) -> object:
+        start = train_indices(clip.frames, views, rng)[0]
+        size, short = views.size, SHORT[views.size]
+        options = {"frames": views.frames, "stride": views.stride, "size": size, "short": short, "rng": rng}
+        return obvious.read_official(clip.videos[DEFAULT], start, **options)  # type: ignore[arg-type]
+
+    return job
+
+
+def _plain(read: Decode, encoding: str, views: Views) -> Job:
+    """Whole pictures in RGB, then a random square of them."""
+
+    def job(clip: Stored, rng: np.random.Generator) -> object:
+        pictures = read(clip.videos[encoding], train_indices(clip.frames, views, rng))
+        return obvious.random_square(pictures, scales=views.scales, size=views.size, rng=rng)
+
+    return job
+
+
+def _jpegs(views: Views) -> Job:
+    def job(clip: Stored, rng: np.random.Generator) -> object:
+        pictures = obvious.decode_jpegs(clip.jpegs, train_indices(clip.frames, views, rng))
+        return obvious.random_square(pictures, scales=views.scales, size=views.size, rng=rng)
+
+    return job
+
+
+def _peer_ways(clips: list[Stored], views: Views) -> list[Way]:
+    """Other readers on the file with a key frame every 12."""
+    found = {name: peers.load(name) for name in ("torchcodec.decoders", "decord")}
+    reads: dict[str, Decode | str] = {"opencv VideoCapture": _with_opencv}
+    for name, read in (("torchcodec.decoders", _with_torchcodec), ("decord", _with_decord)):
+        module = found[name]
+        reads[name.partition(".")[0]] = module if isinstance(module, str) else read(module)
+    return [
+        _way(f"{name}, key frame every 12", "peer", r if isinstance(r, str) else _plain(r, GOP12, views), clips, GOP12)
+        for name, r in reads.items()
+    ]
+
+
+def _with_torchcodec(module: ModuleType) -> Decode:
+    def read(video: bytes, wanted: list[int]) -> obvious.Frames:
+        options = {"num_ffmpeg_threads": 1, "dimension_order": "NHWC", "seek_mode": "approximate"}
+        return list(module.VideoDecoder(video, **options).get_frames_at(wanted).data.numpy())
+
+    return read
+
+
+def _with_decord(module: ModuleType) -> Decode:
+    return lambda video, wanted: list(module.VideoReader(io.BytesIO(video), num_threads=1).get_batch(wanted).asnumpy())
+
+
+def _with_opencv(video: bytes, wanted: list[int]) -> obvious.Frames:
+    """It reads files alone, and seeks to the key frame before."""
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        file.write(video)
+        file.flush()
+        reader = cv2.VideoCapture(file.name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        reader.set(cv2.CAP_PROP_POS_FRAMES, wanted[0])
+        pictures = []
+        for index in range(wanted[0], wanted[-1] + 1):
+            assert reader.grab()
+            if index in wanted:
+                pictures.append(cv2.cvtColor(reader.retrieve()[1], cv2.COLOR_BGR2RGB))
+        return pictures
+
+
+def _test_ways(clips: list[Stored]) -> list[Way]:
+    def one_pass(encoding: str) -> Job:
+        return lambda clip, rng: all_views(clip.videos[encoding], clip.frames, TEST)
+
+    def ten(read: Callable[[Stored, list[int]], object]) -> Job:
+        return lambda clip, rng: [read(clip, indices) for indices in _test_clips(clip)]
+
+    def official(clip: Stored, wanted: list[int]) -> object:
+        options = {"frames": TEST.frames, "stride": TEST.stride, "size": TEST.size, "short": (TEST.size, TEST.size)}
+        return obvious.read_official(clip.videos[DEFAULT], wanted[0], **options, rng=None)  # type: ignore[arg-type]
+
+    def seek(clip: Stored, wanted: list[int]) -> object:
+        return obvious.crop(obvious.decode_by_seek(clip.videos[DEFAULT], wanted), share=0.5, size=TEST.size)
+
+    return [
+        _way(f"{ONE_PASS}, 256 store", "ours", one_pass(OURS), clips, OURS),
+        _way(f"{ONE_PASS}, 176 store", "ours", one_pass(OURS_SMALL), clips, OURS_SMALL),
+        _way(f"{ONE_PASS}, ffmpeg's default", "other", one_pass(DEFAULT), clips, DEFAULT),
+        _way(TEN_DECODES, "obvious", ten(official), clips, DEFAULT),
+        _way("ten decodes, PyAV seek", "obvious", ten(seek), clips, DEFAULT),
+    ]
+
+
+def _test_clips(clip: Stored) -> list[list[int]]:
+    return test_indices(clip.frames, TEST.clips, TEST.frames, TEST.stride)
+
+
+def _speeds(random_112: Table, random_224: Table, views: Table) -> list[Target]:
+    big, small = "ours, 256 store", "ours, 176 store"
+    clip = "random clip, 256 store"
+    against = {
+        PYAV: 3.5, "opencv VideoCapture, key frame every 12": 1, "torchcodec, key frame every 12": 1,
+        "decord, key frame every 12": 1,
+    }  # fmt: skip
+    return [
+        gain(random_112, what=f"{clip} -> 112", against=OFFICIAL, ours=big, other=OFFICIAL, at_least=14),
+        gain(random_224, what=f"{clip} -> 224", against=OFFICIAL, ours=big, other=OFFICIAL, at_least=14),
+        gain(
+            random_112, what="random clip, 176 store -> 112", against=OFFICIAL, ours=small, other=OFFICIAL, at_least=28
         ),
-    }
-
-
-def augmenters(store: Store, *, views: Views) -> Jobs:
-    """The same on frames that are decoded already."""
-    wanted = [train_indices(n, views, np.random.default_rng(0)) for n in store.frames]
-    planes = [decode_frames(video, which) for video, which in zip(store.ours, wanted, strict=True)]
-    pictures = [[frame.to_ndarray(format="rgb24") for frame in frames] for frames in planes]
-
-    def plainly(clip: int, seed: int) -> object:
-        rng = np.random.default_rng(seed)
-        return obvious.augment(pictures[clip], size=views.size, scales=views.scales, jitter=views.jitter, rng=rng)
-
-    return {
-        "planes, one colour matrix (cpd)": lambda c, seed: transforms.train_clip(
-            planes[c], views, np.random.default_rng(seed)
+        *(
+            gain(random_112, what=f"{clip} -> 112", against=name, ours=big, other=name, at_least=least)
+            for name, least in against.items()
         ),
-        "float tensor, step by step": plainly,
-    }
+        gain(views, what="test views, 256 store", against=TEN_DECODES, ours=f"{ONE_PASS}, 256 store",
+             other=TEN_DECODES, at_least=28),
+    ]  # fmt: skip
 
 
-def loaders(store: Store, *, views: Views) -> dict[str, Callable[[int], object]]:
-    """Name -> seed -> one pass over all clips, from the tar to batches of 8."""
-    table = SampleTable.open(store.folder / "results", [("bench", "train")])
+def _sizes(clips: list[Stored]) -> list[Target]:
+    """Bytes a clip, as a share of ffmpeg's default: one value a clip."""
+    size = {name: [len(c.videos[name]) for c in clips] for name in (OURS, OURS_SMALL, DEFAULT)}
+    same_quality = [len(c.videos[OURS]) / c.bytes_at for c in clips]
+    plain = f"ffmpeg's default, crf {CRF}, 256"
 
-    def ours(seed: int) -> object:
-        order = np.random.default_rng(seed).permutation(len(table)).tolist()
-        batches = [order[first : first + 8] for first in range(0, len(order), 8)]
-        return list(clip_loader(table, views=views, batches=batches, seed=seed, epoch=0, workers=0, train=True))
+    def share(what: str, against: str, values: Sequence[float], at_most: float) -> Target:
+        return Target(what=what, against=against, values=tuple(values), at_most=at_most, note="one value a clip")
 
-    def stream(path: Path, decode: Callable[[dict[str, bytes], list[int]], obvious.Frames]) -> Callable[[int], object]:
-        def run(seed: int) -> object:
-            rng = np.random.default_rng(seed)
-
-            def one(sample: dict[str, bytes]) -> object:
-                wanted = train_indices(json.loads(sample["json"])["frames"], views, rng)
-                frames = decode(sample, wanted)
-                return obvious.augment(frames, size=views.size, scales=views.scales, jitter=views.jitter, rng=rng)
-
-            data = webdataset.WebDataset(str(path), shardshuffle=False, empty_check=False)
-            return list(data.shuffle(100).map(one).batched(8, collation_fn=torch.stack))
-
-        return run
-
-    return {
-        "ours (cpd)": ours,
-        "webdataset, default H.264, decode all": stream(
-            store.tars["default"], lambda sample, wanted: obvious.decode_all(sample["mp4"], wanted)
-        ),
-        "webdataset, default H.264, from the start": stream(
-            store.tars["default"], lambda sample, wanted: obvious.decode_from_start(sample["mp4"], wanted)
-        ),
-        "webdataset, a JPEG a frame": stream(
-            store.tars["jpegs"],
-            lambda sample, wanted: obvious.decode_jpegs(
-                [sample[f"{k:04d}.jpg"] for k in wanted], list(range(len(wanted)))
-            ),
-        ),
-    }
+    return [
+        share("bytes of a clip, 256 store", plain, _shares(size[OURS], size[DEFAULT]), 1.2),
+        share("bytes of a clip, 256 store", "ffmpeg's default at the same PSNR", same_quality, 1.2),
+        share("bytes of a clip, 176 store", plain, _shares(size[OURS_SMALL], size[DEFAULT]), 0.65),
+    ]
 
 
-def cpu_ms(job: Callable[[], object], clips: int) -> float:
-    start = time.process_time()
-    job()
-    return 1000 * (time.process_time() - start) / clips
-
-
-def interleaved(jobs: dict[str, Callable[[int], object]], *, clips: int, rounds: int) -> dict[str, list[float]]:
-    """CPU milliseconds a clip of each job, a value a round; the first round is not counted."""
-    found: dict[str, list[float]] = {name: [] for name in jobs}
-    for number in range(rounds + 1):
-        for name, job in jobs.items():
-            ms = cpu_ms(lambda job=job, number=number: job(number), clips)  # type: ignore[misc]
-            if number:
-                found[name].append(ms)
-    return found
-
-
-def over_clips(jobs: Jobs, clips: int) -> dict[str, Callable[[int], object]]:
-    """Each job over all clips; a clip's seed changes with the round."""
-
-    def all_of(job: Callable[[int, int], object]) -> Callable[[int], object]:
-        return lambda number: [job(clip, 1000 * number + clip) for clip in range(clips)] and None
-
-    return {name: all_of(job) for name, job in jobs.items()}
-
-
-def show(title: str, found: dict[str, list[float]], sizes: dict[str, float] | None = None) -> None:
-    """A table; ratios are to the first row, medians over rounds of the ratio within a round."""
-    first = next(iter(found.values()))
-    print(f"\n{title}\n\n| way | CPU ms a clip: median | min | max | clips/s per core | slower than ours | KB a clip |")
-    print("|---|---:|---:|---:|---:|---:|---:|")
-    for name, values in found.items():
-        median, ratio = statistics.median(values), statistics.median(v / f for v, f in zip(values, first, strict=True))
-        size = f"{sizes[name]:.0f}" if sizes else ""
-        row = f"{median:.2f} | {min(values):.2f} | {max(values):.2f} | {1000 / median:.0f} | {ratio:.1f} x | {size}"
-        print(f"| {name} | {row} |")
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--videos", type=Path, nargs="+", help="videos of some seconds to measure on")
-    parser.add_argument("--short-side", type=int, default=256, help="of the stored clips, pixels")
-    parser.add_argument("--size", type=int, default=112, help="of the crops, pixels")
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds")
-    args = parser.parse_args(argv)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(0)
-    views = Views(frames=8, stride=4, size=args.size)
-    with tempfile.TemporaryDirectory() as folder:
-        videos = args.videos or [made_up_video(Path(folder) / f"{k}.mp4", seed=k) for k in range(4)]
-        store = Store.build(Path(folder), videos, Clips(short_side=args.short_side))
-        n = len(store.frames)
-        print(f"{n} clips, mean {np.mean(store.frames):.0f} frames, short side {args.short_side}, crops {args.size}")
-        print("luma PSNR, dB: " + ", ".join(f"{name} {value:.1f}" for name, value in store.quality().items()))
-        jobs = readers(store, size=args.size, views=views)
-        sizes = {name: store.kilobytes(name) for name in jobs}
-        show("Bytes to pixels", interleaved(over_clips(jobs, n), clips=n, rounds=args.rounds), sizes)
-        show("Shard to batches", interleaved(loaders(store, views=views), clips=n, rounds=args.rounds))
-        jobs = augmenters(store, views=views)
-        show("Augmentation", interleaved(over_clips(jobs, n), clips=n, rounds=args.rounds))
-
-
-if __name__ == "__main__":
-    main()
+def _shares(some: list[int], others: list[int]) -> list[float]:
+    return [a / b for a, b in zip(some, others, strict=True)]

@@ -1,25 +1,22 @@
 """What a frozen language model costs a training step: encoded live beside features computed once.
 
-python -m benchmarks.frozen_text [--titles 2000] [--batch 64] [--layers 6] [--width 768]
-
-The encoder has DistilBERT's size and random weights; titles are the demo grammar's. CPU times, interleaved.
+The encoder has DistilBERT's size and random weights; titles are of three to fifteen words.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from transformers import DistilBertConfig, DistilBertModel
 
+from benchmarks.harness import Options, Way, gain, measure
+from benchmarks.record import Findings
 from cpd.models.text_tower import TextTower
 from cpd.text.demo_encoder import train_tokenizer
 
+TITLE = "Frozen language model: encoded once"
+READ, LIVE = "features computed once, read", "encoded live"
 WORDS = (("a", "the", "my"), ("red", "small", "spinning", "old"), ("dog", "ball", "star", "man"), ("jumps", "rolls"))
 
 
@@ -31,56 +28,39 @@ def titles(n: int) -> list[str]:
     return [" ".join(words[i] for i in torch.randint(len(words), (k,), generator=generator)) for k in lengths]
 
 
-def tower(texts: list[str], *, layers: int, width: int) -> TextTower:
-    """A DistilBERT of some size, untrained."""
+def tower_files(folder: Path, texts: list[str], *, layers: int, width: int) -> None:
+    """A DistilBERT of some size, untrained, in transformers' format."""
     tokenizer = train_tokenizer(texts)
     config = DistilBertConfig(vocab_size=len(tokenizer), dim=width, hidden_dim=4 * width, n_layers=layers)
-    with tempfile.TemporaryDirectory() as folder:
-        DistilBertModel(config).save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        return TextTower.from_path(Path(folder), max_tokens=64).eval()
+    DistilBertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
-def cpu_ms(work: Callable[[], torch.Tensor]) -> float:
-    """CPU time of some work."""
-    start = time.process_time()
-    work()
-    return 1000 * (time.process_time() - start)
+def run(options: Options) -> Findings:
+    """The text side of one step."""
+    n, batch, layers, width = (32, 4, 1, 24) if options.quick else (256, 64, 6, 768)
+    texts = titles(n)
+    tower_files(options.work, texts, layers=layers, width=width)
+    model = TextTower.from_path(options.work, max_tokens=64).eval()
+    features_NE = model.encode(texts)
+    index_B = torch.randint(n, (batch,))
+    some = [texts[i] for i in index_B.tolist()]
 
+    def live(number: int) -> torch.Tensor:
+        with torch.no_grad():
+            out: torch.Tensor = model(**model.tokenize(some))
+        return out
 
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--titles", type=int, default=2000)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--width", type=int, default=768)
-    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    texts = titles(args.titles)
-    model = tower(texts, layers=args.layers, width=args.width)
-    batches = [torch.randint(len(texts), (args.batch,)) for _ in range(args.rounds)]
-    with torch.no_grad():
-        start = time.process_time()
-        features_NE = model.encode(texts)
-        once = time.process_time() - start
-        live = [cpu_ms(lambda i=i: model(**model.tokenize([texts[k] for k in i]))) for i in batches]  # type: ignore[misc]
-        read = [cpu_ms(lambda i=i: features_NE[i]) for i in batches]  # type: ignore[misc]
-        apart = max(
-            float((model(**model.tokenize([texts[k] for k in i])) - features_NE[i]).abs().max()) for i in batches[:1]
-        )
-    epoch = statistics.median(live) / 1000 * len(texts) / args.batch
-    print(
-        f"{args.layers} layers, width {args.width}, {len(texts)} titles, batch {args.batch}, torch {torch.__version__}"
+    apart = float((live(0) - features_NE[index_B]).abs().max())
+    assert apart < 1e-4, f"features apart by {apart}"
+    ways = [
+        Way(name=READ, side="ours", run=lambda number: features_NE[index_B]),
+        Way(name=LIVE, side="obvious", run=live),
+    ]
+    table = measure("The text side of a step", ways, rounds=options.rounds(4))
+    return Findings(
+        title=TITLE,
+        about=f"{layers} layers of {width}, batches of {batch}",
+        tables=(table,),
+        targets=(gain(table, what="stage I, text side", against=LIVE, ours=READ, other=LIVE, at_least=None),),
     )
-    print("| text side of a step | CPU ms: median | min | max |\n|---|---:|---:|---:|")
-    for name, values in (("encoded live, frozen", live), ("computed once, read", read)):
-        print(f"| {name} | {statistics.median(values):.2f} | {min(values):.2f} | {max(values):.2f} |")
-    print(
-        f"\nall titles once: {once:.1f} CPU s; an epoch of live encoding: {epoch:.1f} CPU s; values apart {apart:.0e}"
-    )
-
-
-if __name__ == "__main__":
-    main()

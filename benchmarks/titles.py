@@ -1,27 +1,28 @@
-"""Time title-clean and title-tree against the obvious way to write them; medians of interleaved rounds, one core.
+"""title-clean and title-tree in CPU time of one core, beside the obvious way to write them.
 
-python -m benchmarks.titles [--titles FILE.jsonl] [--models results/demo/stanza] [--clean 5000] [--parse 300]
-
-Without --titles they are made up of frequent English words, emoji, accents and other scripts. Without a folder with
-pos.pt and depparse.pt (`make demo` leaves one) title-tree is left out, and that is said.
+Titles are those of the wild where `shared/titles` is there, else frequent English words with emoji, accents and other
+scripts among them. The parser is the demo's, trained in a few steps: the time of a parse does not depend on what the
+weights are.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import wordfreq
 
-from benchmarks import obvious_titles
+from benchmarks import demo_models, obvious_titles
+from benchmarks.harness import Options, Way, gain, measure, row
+from benchmarks.record import Findings, Target
 from cpd.config import Text
 from cpd.text.clean import clean_title
 
+TITLE = "Titles: cleaning and parsing"
+CLEAN, STEPWISE = "title-clean", "each library's own call, title by title"
+BULK, SINGLE = "title-tree, many titles a call", "one title a call"
 ODD = [
     "\U0001f389",
     "caf\u00e9",
@@ -50,71 +51,54 @@ def read_titles(path: Path, n: int) -> list[str]:
         return [json.loads(line)["title"] for line, _ in zip(lines, range(n), strict=False)]
 
 
-def rates(jobs: dict[str, Callable[[], object]], *, n: int, rounds: int) -> dict[str, list[float]]:
-    """Titles per CPU second of each job, a value a round; a first round, which fills caches, is not counted."""
-    found: dict[str, list[float]] = {name: [] for name in jobs}
-    for number in range(rounds + 1):
-        for name, job in jobs.items():
-            start = time.process_time()
-            job()
-            if number:
-                found[name].append(n / (time.process_time() - start))
-    return found
+def run(options: Options) -> Findings:
+    """Both stages."""
+    n_clean, n_parse = (40, 8) if options.quick else (4000, 400)
+    titles, kind = _titles(options, n_clean)
+    cleaning = measure("title-clean", _cleaning(titles), rounds=options.rounds(5), unit="CPU us a title", scale=1e6,
+                       work=len(titles))  # fmt: skip
+    few = [text for text in map(clean_title, titles) if text][:n_parse]
+    parsing = measure("title-tree", _parsing(few, options), rounds=options.rounds(3), unit="CPU us a title",
+                      scale=1e6, work=len(few))  # fmt: skip
+    rates = tuple(1e6 / value for value in row(cleaning, CLEAN).values)
+    return Findings(
+        title=TITLE,
+        about=f"{len(titles)} titles {kind}, {len(few)} of them parsed",
+        tables=(cleaning, parsing),
+        targets=(
+            Target(what=CLEAN, against="a core", values=rates, at_least=3000, suffix=" titles/s"),
+            gain(parsing, what=BULK, against=SINGLE, ours=BULK, other=SINGLE, at_least=3),
+        ),
+    )
 
 
-def cleaning(titles: Sequence[str]) -> dict[str, Callable[[], object]]:
-    """Ours beside the obvious one."""
-    return {
-        "title-clean (cpd)": lambda: [clean_title(title) for title in titles],
-        "title-clean, step by step": lambda: [obvious_titles.clean_title(title) for title in titles],
-    }
+def _titles(options: Options, n: int) -> tuple[list[str], str]:
+    """Titles, and where they are from."""
+    found = [] if options.shared is None or options.quick else sorted((options.shared / "titles").glob("*.jsonl"))
+    real = [title for path in found for title in _read(path)]
+    return (random.Random(0).sample(real, n), "of the wild") if len(real) >= n else (made_up_titles(n), "made up")
 
 
-def parsing(titles: list[str], models: Path) -> dict[str, Callable[[], object]]:
+def _read(path: Path) -> list[str]:
+    with path.open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    return [row["title"] for row in rows if isinstance(row.get("title"), str)]
+
+
+def _cleaning(titles: Sequence[str]) -> list[Way]:
+    return [
+        Way(name=CLEAN, side="ours", run=lambda number: [clean_title(title) for title in titles]),
+        Way(name=STEPWISE, side="obvious", run=lambda number: [obvious_titles.clean_title(title) for title in titles]),
+    ]
+
+
+def _parsing(titles: list[str], options: Options) -> list[Way]:
     """Many titles a call beside one title a call, with the same models."""
     from cpd.text.tree import TreeParser
 
+    models = demo_models.stanza(options)
     parser = TreeParser(Text(pos_model=str(models / "pos.pt"), depparse_model=str(models / "depparse.pt")))
-    return {
-        "title-tree, in bulk (cpd)": lambda: parser.parse(titles),
-        "title-tree, title by title": lambda: [parser.parse([title]) for title in titles],
-    }
-
-
-def show(found: dict[str, list[float]]) -> None:
-    """Rows of the table; the ratio is to the last row, the obvious one."""
-    last = statistics.median(list(found.values())[-1])
-    for name, values in found.items():
-        median = statistics.median(values)
-        print(f"| {name} | {median:,.0f} | {min(values):,.0f} | {max(values):,.0f} | {median / last:.1f} |")
-
-
-def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--titles", type=Path, help='jsonl with a key "title"')
-    parser.add_argument("--models", type=Path, default=Path("results/demo/stanza"), help="folder of stanza models")
-    parser.add_argument("--clean", type=int, default=5000, help="titles to clean")
-    parser.add_argument("--parse", type=int, default=300, help="titles to parse")
-    parser.add_argument("--rounds", type=int, default=3, help="interleaved rounds")
-    args = parser.parse_args()
-    titles = read_titles(args.titles, args.clean) if args.titles else made_up_titles(args.clean)
-    print(f"{len(titles)} titles to clean, {args.parse} to parse, {'from a file' if args.titles else 'made up'}")
-    print("| step | titles per CPU second: median | min | max | ratio |\n|---|---:|---:|---:|---:|")
-    show(rates(cleaning(titles), n=len(titles), rounds=args.rounds))
-    if not (args.models / "pos.pt").is_file():
-        print(f"(title-tree is left out: no pos.pt in {args.models}; `make demo` leaves one in results/demo/stanza)")
-        return
-    _use_one_thread()
-    few = [text for text in map(clean_title, titles) if text][: args.parse]
-    show(rates(parsing(few, args.models), n=len(few), rounds=args.rounds))
-
-
-def _use_one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
-
-
-if __name__ == "__main__":
-    main()
+    return [
+        Way(name=BULK, side="ours", run=lambda number: parser.parse(titles)),
+        Way(name=SINGLE, side="obvious", run=lambda number: [parser.parse([title]) for title in titles]),
+    ]

@@ -1,0 +1,144 @@
+"""The loader from shard to batch, with augmentation and two worker processes, in CPU time of all processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import webdataset
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks import obvious_clips as obvious
+from benchmarks.clip_store import DEFAULT, OURS, OURS_SMALL, Stored, sources, store
+from benchmarks.clips import SHORT
+from benchmarks.harness import Options, Way, gain, measure
+from benchmarks.record import Findings
+from cpd.config import Views
+from cpd.fileio import write_json
+from cpd.shards.keys import sample_key
+from cpd.shards.loader import clip_loader
+from cpd.shards.read import SampleTable
+from cpd.shards.write import Row, write_shard
+
+TITLE = "Loader: from the shard to the batch"
+WORKERS, BATCH = 2, 16
+BIG, SMALL = "ours, 256 store", "ours, 176 store"
+PLAIN = "plain Dataset, the authors' way, ffmpeg's default"
+WEB = "webdataset, PyAV seek, ffmpeg's default"
+VIEWS = Views()
+
+
+def run(options: Options) -> Findings:
+    """An epoch over some dozens of clips."""
+    clips = [store(video, options.work) for video in sources(options)]
+    copies = 2 if options.quick else 48 // len(clips)
+    samples = [clip for clip in clips for _ in range(copies)]
+    ways = [
+        Way(name=BIG, side="ours", run=_ours(shards(samples, OURS, options.work / "big"))),
+        Way(name=SMALL, side="ours", run=_ours(shards(samples, OURS_SMALL, options.work / "small"))),
+        Way(name=PLAIN, side="obvious", run=_plain(samples)),
+        Way(name=WEB, side="peer", run=_web(samples, options.work / "default.tar")),
+    ]
+    table = measure(
+        "An epoch, augmentation included", ways, rounds=options.rounds(3), unit="CPU ms a clip", work=len(samples)
+    )
+    return Findings(
+        title=TITLE,
+        about=f"{len(samples)} clips, {VIEWS.size} pixels, batches of {BATCH}, {WORKERS} workers started every round",
+        tables=(table,),
+        targets=(
+            gain(table, what="loader, 256 store", against=PLAIN, ours=BIG, other=PLAIN, at_least=12),
+            gain(table, what="loader, 176 store", against=PLAIN, ours=SMALL, other=PLAIN, at_least=25),
+        ),
+        notes=("The authors' way has no colour jitter; ours has.",),
+    )
+
+
+def shards(samples: list[Stored], encoding: str, folder: Path) -> SampleTable:
+    """One shard of these clips."""
+    rows = [_row(number, clip, encoding, folder) for number, clip in enumerate(samples)]
+    target = folder / "results/sources/bench/shards/train-0000.tar"
+    sidecar = write_shard(rows, target)
+    entry = {"name": "train-0000", "offset": 0, "n": sidecar["n"], "bytes": sidecar["bytes"]}
+    index = {"train": {"n": sidecar["n"], "shards": [{**entry, "sha256": sidecar["sha256"]}]}, "ledger": {}}
+    write_json(target.with_name("index.json"), index)
+    return SampleTable.open(folder / "results", [("bench", "train")])
+
+
+def _row(number: int, clip: Stored, encoding: str, folder: Path) -> Row:
+    video = clip.videos[encoding]
+    digest = hashlib.sha256(video).hexdigest()
+    path = folder / f"{digest}.mp4"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(video)
+    meta = {"id": f"{number}", "key": sample_key("bench", f"{number}"), "source": "bench", "split": "train"}
+    text = dict.fromkeys(("title", "title_clean", "title_tree", "label"), "")
+    return Row(path, {**meta, **text, "fps": 25.0, "frames": clip.frames, "sha256": digest})
+
+
+def batches(n: int, seed: int) -> list[list[int]]:
+    """A permutation, cut."""
+    order = np.random.default_rng(seed).permutation(n).tolist()
+    return [order[first : first + BATCH] for first in range(0, n, BATCH)]
+
+
+def _ours(table: SampleTable) -> Callable[[int], object]:
+    def epoch(number: int) -> None:
+        options = {"batches": batches(len(table), number), "seed": number, "epoch": 0, "workers": WORKERS}
+        for batch in clip_loader(table, views=VIEWS, train=True, **options):  # type: ignore[arg-type]
+            assert not batch.failed
+
+    return epoch
+
+
+class _Plain(Dataset[torch.Tensor]):
+    """A clip a file, decoded whenever it is asked for."""
+
+    def __init__(self, samples: list[Stored]) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        clip, rng = self.samples[index], np.random.default_rng(index)
+        start = int(rng.integers(max(clip.frames - VIEWS.frames * VIEWS.stride, 1)))
+        what = {"frames": VIEWS.frames, "stride": VIEWS.stride, "size": VIEWS.size, "short": SHORT[VIEWS.size]}
+        return obvious.read_official(clip.videos[DEFAULT], start, rng=rng, **what)  # type: ignore[arg-type]
+
+
+def _plain(samples: list[Stored]) -> Callable[[int], object]:
+    def epoch(number: int) -> None:
+        order = batches(len(samples), number)
+        for _ in DataLoader(_Plain(samples), batch_sampler=order, num_workers=WORKERS):
+            pass
+
+    return epoch
+
+
+def _web(samples: list[Stored], tar: Path) -> Callable[[int], object]:
+    with tarfile.open(tar, "w") as archive:
+        for number, clip in enumerate(samples):
+            meta = json.dumps({"frames": clip.frames}).encode()
+            obvious.add(archive, {f"{number:06d}.json": meta, f"{number:06d}.mp4": clip.videos[DEFAULT]})
+
+    def one(sample: dict[str, bytes]) -> torch.Tensor:
+        rng = np.random.default_rng(len(sample["mp4"]))
+        start = int(rng.integers(max(json.loads(sample["json"])["frames"] - VIEWS.frames * VIEWS.stride, 1)))
+        wanted = list(range(start, start + VIEWS.frames * VIEWS.stride, VIEWS.stride))
+        frames = obvious.decode_by_seek(sample["mp4"], wanted)
+        clip_THWC = obvious.random_square(frames, scales=VIEWS.scales, size=VIEWS.size, rng=rng)
+        return torch.from_numpy(obvious.jitter(clip_THWC, rng.uniform(0.6, 1.4, 3)))
+
+    def epoch(number: int) -> None:
+        data = webdataset.WebDataset(str(tar), shardshuffle=False, empty_check=False).shuffle(100).map(one)
+        split = data.compose(webdataset.split_by_worker)
+        for _ in DataLoader(split.batched(BATCH, collation_fn=torch.stack), batch_size=None, num_workers=WORKERS):
+            pass
+
+    return epoch
