@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cpd.config import evaluation
 from cpd.errors import CpdError
 from cpd.evaluate.features import features_path
 
@@ -34,6 +35,13 @@ class Place:
     def folder(self) -> Path:
         """The run folder."""
         return self.results / "pretrain" / self.run
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """What is embedded for a class name: as the config says for this run, or for any that it does not know."""
+        name = self.run.partition("@")[0]
+        known = name in self.config.experiments
+        return (evaluation(self.config, name) if known else self.config.evaluate).zeroshot.prompts
 
     def features(self, source: str, split: str) -> Path:
         """The features of a split."""

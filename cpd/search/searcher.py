@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cpd.evaluate.zeroshot import class_phrase
+from torch.nn.functional import normalize
+
+from cpd.evaluate.zeroshot import embed_classes
 from cpd.search.gallery import Clip
 from cpd.search.nearest import Named, nearest, nearest_names
 from cpd.search.query import parse_query
@@ -102,9 +104,12 @@ class Searcher:
 
     @cached_property
     def _class_KD(self) -> Tensor | None:
-        """Unit rows of the class names as words, as zero-shot classification takes them; None where there are none."""
+        """Unit rows of the class names, as zero-shot classification embeds them; None where there are none."""
         names = self.gallery.classes if self.gallery.has_text else []
-        return self.network.sentences([class_phrase(name) for name in names]) if names else None
+        if not names:
+            return None
+        prompts = self.gallery.place.prompts
+        return normalize(embed_classes(names, prompts=prompts, embed=self.network.sentences), dim=1)
 
 
 def _times(started: float, embedded: float) -> dict[str, float]:

@@ -7,11 +7,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
+from msgspec.structs import replace
 from small_corpus import break_video
+from small_search import open_searcher
 
-from cpd.config import Config, Experiment, Objective, Validation
+from cpd.config import Config, Experiment, Objective, Validation, ZeroShot
 from cpd.errors import CpdError
 from cpd.evaluate import features
+from cpd.evaluate.zeroshot import class_phrase
 from cpd.fileio import read_json, write_json
 from cpd.models.checkpoint import read_config
 from cpd.search.gallery import open_gallery
@@ -140,3 +144,26 @@ def test_an_imported_run_has_text_where_its_file_had(
     found = features.load(place.features("pairs", "val"))
     assert gallery.clip_ND.shape == (found.emb_ND if has_text else found.res5_NF).shape
     assert gallery.clip_ND.norm(dim=1).tolist() == pytest.approx([1.0] * 10, abs=1e-5)
+
+
+def test_class_names_are_embedded_as_zero_shot_embeds_them(config: Config) -> None:
+    prompts = ("a {}", "{} square")
+    everywhere = replace(config, evaluate=replace(config.evaluate, zeroshot=ZeroShot(prompts=prompts)))
+    own = {"evaluate": {"zeroshot": {"prompts": ["the {}"]}}}
+    for name, wanted in (("cpd", ("the {}",)), ("cpd@3", ("the {}",)), ("told", prompts), ("random", prompts)):
+        settings = replace(everywhere, experiments=config.experiments | {"cpd": own})
+        assert Place(settings, name).prompts == wanted
+    with open_searcher(everywhere, "told") as searcher:
+        names = searcher.gallery.classes
+        slow = [
+            sum(searcher.network.sentences([prompt.format(class_phrase(name))])[0] for prompt in prompts)
+            for name in names
+        ]
+        found = searcher.like(0).classes
+        cosines = {
+            name: float(torch.nn.functional.cosine_similarity(row, searcher.gallery.clip_ND[0], dim=0))
+            for name, row in zip(names, slow, strict=True)
+        }
+        assert {named.name: named.score for named in found} == pytest.approx(
+            dict(sorted(cosines.items(), key=lambda item: -item[1])[:5]), abs=1e-5
+        )
