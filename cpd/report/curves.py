@@ -26,7 +26,8 @@ class Curve:
     Attributes:
         run: which one.
         loss: (epoch, training loss).
-        r10: (epoch, validation R@10 in percent).
+        r10: (epoch, validation R@10 in percent); `top1` likewise of a run that learns from labels.
+        top1: see `r10`.
         switches: first epochs of the stages after the first.
         note: what is wrong with the log.
     """
@@ -34,13 +35,9 @@ class Curve:
     run: str
     loss: list[Point] = field(default_factory=list)
     r10: list[Point] = field(default_factory=list)
+    top1: list[Point] = field(default_factory=list)
     switches: list[int] = field(default_factory=list)
     note: str = ""
-
-    @property
-    def experiment(self) -> str:
-        """The run without its seed."""
-        return self.run.partition("@")[0]
 
 
 def curves(config: Config) -> list[Curve]:
@@ -68,11 +65,11 @@ def _curve(folder: Path, run: str) -> Curve:
     except CpdError as error:
         return Curve(run, note=error.message)
     loss = [(row["epoch"], row.get("loss")) for row in rows]
-    r10 = [(row["epoch"], row["validation"]["r10"]) for row in rows if "r10" in row.get("validation", {})]
-    sound = _finite(loss), _finite(r10)
-    dropped = len(loss) + len(r10) - sum(map(len, sound))
+    r10, top1 = _scores(rows, "r10"), _scores(rows, "top1")
+    sound = _finite(loss), _finite(r10), _finite(top1)
+    dropped = len(loss) + len(r10) + len(top1) - sum(map(len, sound))
     note = f"{run}: {dropped} values that are not finite are not drawn" if dropped else ""
-    return Curve(run, loss=sound[0], r10=sound[1], switches=_switches(rows), note=note)
+    return Curve(run, loss=sound[0], r10=sound[1], top1=sound[2], switches=_switches(rows), note=note)
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
@@ -89,6 +86,10 @@ def _rows(folder: Path) -> list[dict[str, Any]]:
 def _switches(rows: list[dict[str, Any]]) -> list[int]:
     pairs = itertools.pairwise(rows)
     return [after["epoch"] for before, after in pairs if after.get("stage", 0) != before.get("stage", 0)]
+
+
+def _scores(rows: list[dict[str, Any]], name: str) -> list[tuple[int, Any]]:
+    return [(row["epoch"], row["validation"][name]) for row in rows if name in row.get("validation", {})]
 
 
 def _finite(points: list[tuple[int, Any]]) -> list[Point]:

@@ -12,7 +12,7 @@ import jinja2
 from cpd.report import curves, safe, template, template_results
 from cpd.report.figures import draw
 from cpd.report.provenance import duration
-from cpd.report.retrieval import recall
+from cpd.report.retrieval import recalls
 from cpd.report.style import STYLE
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def tiles(content: Content) -> list[Tile]:
 
 def _retrieval_tile(content: Content) -> Tile:
     found = content.retrievals[0]
-    beside = f"{found.control} {recall(found.control_ranks, 10):.1f}, " if found.control else ""
+    (own,) = recalls(found.ranks, [10])
+    beside = f"{found.control} {recalls(found.control_ranks, [10])[0]:.1f}, " if found.control else ""
     chance = 100 * min(10, found.n) / found.n
-    return Tile(f"{recall(found.ranks, 10):.1f} %", f"R@10 of {found.run} ({beside}chance {chance:.1f})")
+    return Tile(f"{own:.1f} %", f"R@10 of {found.run} ({beside}chance {chance:.1f})")

@@ -10,11 +10,12 @@ from matplotlib.ticker import MaxNLocator
 
 from cpd.report.drawing import DASHES, WIDTH, label, svg, xy
 from cpd.report.palette import BLUE, GREY, INK, ORANGE, SERIES
-from cpd.report.retrieval import recall
+from cpd.report.retrieval import recalls
 
 if TYPE_CHECKING:
-    from cpd.report.curves import Curve
+    from cpd.report.curves import Curve, Point
     from cpd.report.retrieval import Retrieval
+POINTS = 400  # of a line that has one for every rank
 
 
 def overview(groups: dict[str, list[Curve]]) -> str:
@@ -39,23 +40,25 @@ def overview(groups: dict[str, list[Curve]]) -> str:
 
 
 def experiment(found: list[Curve], *, best: float) -> str:
-    """Loss and validation retrieval of one experiment, a line a seed; the scale of R@10 reaches to `best`."""
+    """Loss and validation of one experiment, a line a seed; the scale of R@10 reaches to `best`, top-1's to its own."""
+    scores = [curve.r10 or curve.top1 for curve in found]
+    name, top = ("R@10, %", best) if any(curve.r10 for curve in found) else ("top-1, %", _highest(scores))
 
     def draw(figure: Any) -> None:
-        above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        for number, curve in enumerate(found):
+        panels = figure.subplots(2 if any(scores) else 1, 1, sharex=True, squeeze=False)[:, 0]
+        for number, (curve, score) in enumerate(zip(found, scores, strict=True)):
             colour = SERIES[number % len(SERIES)]
-            for axes, points in ((above, curve.loss), (below, curve.r10)):
+            for axes, points in zip(panels, (curve.loss, score), strict=False):
                 axes.plot(*xy(points), color=colour, marker="." if len(points) < 10 else None)
-        for axes, epoch in itertools.product((above, below), {e for curve in found for e in curve.switches}):
+        for axes, epoch in itertools.product(panels, {e for curve in found for e in curve.switches}):
             axes.axvline(epoch - 0.5, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-        if any(curve.switches for curve in found):
-            _name_stages(above, found)
-        above.set_ylabel("loss")
-        below.set_ylabel("R@10, %")
-        below.set_ylim(0, 1.1 * best)
-        below.set_xlabel("epoch")
-        below.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _name_stages(panels[0], found)
+        panels[0].set_ylabel("loss")
+        if any(scores):
+            panels[1].set_ylabel(name)
+            panels[1].set_ylim(0, 1.1 * top)
+        panels[-1].set_xlabel("epoch")
+        panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.align_ylabels()
 
     return svg(draw, height=2.5)
@@ -66,11 +69,11 @@ def ranks(found: Retrieval) -> str:
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
-        ks = list(range(1, found.n + 1))
+        ks = _places(found.n)
         lines = [(found.run, found.ranks, BLUE, "-"), (found.control, found.control_ranks, ORANGE, DASHES[1])]
         for name, values, colour, dash in lines:
             if name and values:
-                axes.step(ks, [recall(values, k) for k in ks], where="post", label=label(name), color=colour, ls=dash)
+                axes.step(ks, recalls(values, ks), where="post", label=label(name), color=colour, ls=dash)
         axes.plot(ks, [100 * k / found.n for k in ks], color=GREY, linestyle=DASHES[2], label="chance")
         axes.set_xscale("log")
         axes.set_xlim(1, found.n)
@@ -81,6 +84,15 @@ def ranks(found: Retrieval) -> str:
         axes.legend(loc="upper left", fontsize=8)
 
     return svg(draw, height=2.6)
+
+
+def _places(n: int) -> list[int]:
+    """1 to n, or as many of them as a line can show, evenly spread over their logarithms."""
+    return sorted({round(k) for k in np.geomspace(1, n, min(n, POINTS))} | set(range(1, min(n, 50) + 1)))
+
+
+def _highest(scores: list[list[Point]]) -> float:
+    return max([10.0, *(y for points in scores for _, y in points)])
 
 
 def _mark_switches(axes: Any, curve: Curve, points: list[Any], colour: str) -> None:

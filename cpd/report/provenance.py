@@ -41,7 +41,6 @@ class Weights:
 
     run: str
     sha256: str
-    configs: int
     processes: list[int]
 
 
@@ -67,8 +66,7 @@ def weights(config: Config, found: list[Result]) -> list[Weights]:
     for run in dict.fromkeys(result.run for result in found):
         own = [result for result in found if result.run == run]
         digest = own[0].inputs.get(str(model_path(config, run)), "")
-        configs, processes = {result.config_digest for result in own}, {result.world_size for result in own}
-        rows.append(Weights(run, digest, len(configs), sorted(processes)))
+        rows.append(Weights(run, digest, sorted({result.world_size for result in own})))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,9 +84,10 @@ def retrievals(config: Config) -> tuple[list[Retrieval], list[str]]:
     return found, problems
 
 
-def recall(ranks: list[int], k: int) -> float:
-    """R@k in percent."""
-    return 100.0 * sum(rank <= k for rank in ranks) / len(ranks)
+def recalls(ranks: list[int], ks: list[int]) -> list[float]:
+    """R@k in percent for every k."""
+    ordered = sorted(ranks)
+    return [100.0 * bisect.bisect_right(ordered, k) / len(ordered) for k in ks]
 
 
 def _retrieval(config: Config, row: Measurement, beside: Measurement | None) -> Retrieval:

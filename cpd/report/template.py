@@ -16,7 +16,9 @@ PAGE = """<!doctype html>
 <p class="soft">Learning spatiotemporal features via video and text pair discrimination (arXiv 2001.05691).
 Corpus: <b>{{ c.config.corpus }}</b>; {{ n_runs }} runs, seeds {{ c.config.seeds|join(", ") }}.
 {% if c.config.corpus != "full" %}Published numbers are of the full-size data: nothing here can be compared with them.
-{% endif %}</p>
+{% endif %}
+{% for run in c.shown.both %}{{ ", beside" if loop.index0 else "Examples, classes and the map are of" }} <b>{{ run }}</b>
+{{- "." if loop.last }}{% endfor %}</p>
 <ul class="tiles">{% for tile in tiles %}
 <li><b>{{ tile.value }}</b><span>{{ tile.label }}</span></li>{% endfor %}
 </ul>

@@ -13,7 +13,20 @@ import pytest
 from cpd.config import Config, load_config
 from cpd.errors import ConfigError, CpdError
 from cpd.evaluate.predictions import predictions_path
-from cpd.report import choose, classes, content, cost, curves, embedding, retrieval, safe, shelf, table_view, titles
+from cpd.report import (
+    choose,
+    classes,
+    content,
+    cost,
+    curves,
+    embedding,
+    plots,
+    retrieval,
+    safe,
+    shelf,
+    table_view,
+    titles,
+)
 from cpd.report.pictures import spread, strip, thumbnail
 from tests.report.report_corpus import HOSTILE, N_TRAIN, N_VAL, config_of, label
 from tests.small_corpus import break_video
@@ -93,7 +106,8 @@ def test_retrieval_shows_the_first_and_the_worst(study: Config) -> None:
     assert not [hit for query in found.missed for hit in query.hits if hit.match == "right"]
     same = [hit for query in found.found for hit in query.hits if hit.match == "same class"]
     assert not same, "classes come again after 8 videos, and only 5 are shown"
-    assert retrieval.recall(found.ranks, 10) == 100.0 * sum(rank <= 10 for rank in found.ranks) / N_VAL
+    for k, recall in zip(range(1, N_VAL), retrieval.recalls(found.ranks, list(range(1, N_VAL))), strict=True):
+        assert recall == pytest.approx(100.0 * sum(rank <= k for rank in found.ranks) / N_VAL)
     assert {query.control_rank for query in found.found} <= set(found.control_ranks)
 
 
@@ -169,6 +183,17 @@ def test_a_run_that_is_going_on_is_read_from_its_log(own: Config) -> None:
     (folder / "metrics.jsonl").write_text("{not json}\n")
     note = next(curve for curve in curves.curves(own) if curve.run == "absent").note
     assert str(folder / "metrics.jsonl") in note
+
+
+def test_a_run_on_labels_shows_its_accuracy(own: Config) -> None:
+    path = Path(own.results) / "pretrain" / "shuffled" / "metrics.json"
+    metrics = json.loads(path.read_text())
+    metrics["validation"] = [{"epoch": 3, "stage": 1, "top1": 41.0}]
+    path.write_text(json.dumps(metrics))
+    curve = next(curve for curve in curves.curves(own) if curve.run == "shuffled")
+    assert (curve.r10, curve.top1) == ([], [(3, 41.0)])
+    assert "top-1, %" in plots.experiment([curve], best=60.0)
+    assert "top-1" not in plots.experiment([curves.Curve("x", loss=curve.loss)], best=60.0)
 
 
 def test_cost_adds_up(study: Config) -> None:
