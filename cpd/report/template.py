@@ -17,7 +17,8 @@ PAGE = """<!doctype html>
 Corpus: <b>{{ c.config.corpus }}</b>; {{ n_runs }} runs, seeds {{ c.config.seeds|join(", ") }}.
 {% if c.config.corpus != "full" %}Published numbers are of the full-size data: nothing here can be compared with them.
 {% endif %}
-{% for run in c.shown.both %}{{ ", beside" if loop.index0 else "Examples, classes and the map are of" }} <b>{{ run }}</b>
+{% for run in c.shown.both %}{{ ", beside" if loop.index0 else "Examples, classes and the map are of" }}
+<b>{{ run }}</b>
 {{- "." if loop.last }}{% endfor %}</p>
 <ul class="tiles">{% for tile in tiles %}
 <li><b>{{ tile.value }}</b><span>{{ tile.label }}</span></li>{% endfor %}
