@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import importlib
 import keyword
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 from cpd import slurm
-from cpd.errors import EX_REQUEUE, EX_USAGE, CpdError
+from cpd.errors import EX_REQUEUE, EX_TEMPFAIL, EX_USAGE, CpdError
 
 VERBS = {
     "demo-corpus": "render the demo's videos, titles, lists and web site",
@@ -29,6 +30,7 @@ VERBS = {
     "shards": "ls | verify: look into shards",
     "index": "gather the shards of a source into its index",
     "status": "what became of every id",
+    "profile": "where the time of a training step goes",
     "pretrain": "train a video and a text tower on pairs (also: cpd train)",
     "import": "take over a published checkpoint as a run",
     "export": "a run as a folder to pass on, with a model card",
@@ -44,6 +46,7 @@ VERBS = {
     "config": "show the merged config, or check it",
 }
 
+UNWRITABLE = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM)  # of a disk, not of our code
 ALIASES = {"train": "pretrain"}
 
 
@@ -85,6 +88,11 @@ def _exit_code(module: ModuleType, args: argparse.Namespace) -> int:
     except CpdError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        print(f"error: {error.filename}: {error.strerror}\nHint: make it writable and run again", file=sys.stderr)
+        return EX_TEMPFAIL
 
 
 def add_config_argument(parser: argparse.ArgumentParser) -> None:

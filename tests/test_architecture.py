@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "errors", "fileio", "slurm", "cli", "config", "digest", "paper", "sources", "text", "video", "shards", "models",
-    "objectives", "engine", "evaluate", "pretrain", "finetune", "tables", "check", "plan", "report", "search", "commands",
+    "objectives", "engine", "evaluate", "pretrain", "finetune", "profiling", "tables", "check", "plan", "report", "search", "commands",
     "__main__", "snakemake_cli",
 ]  # fmt: skip
 MODULES = sorted((ROOT / "cpd").rglob("*.py"))
@@ -100,8 +100,8 @@ def test_no_dangerous_calls(path: Path) -> None:
         assert keywords.get("shell") is not True, f"{path}:{node.lineno}"
         assert keywords.get("trust_remote_code") is not True, f"{path}:{node.lineno}"
         assert keywords.get("allow_pickle") is not True, f"{path}:{node.lineno}"
-        if isinstance(function, ast.Attribute) and function.attr in {"extractall", "extract"} and "filter" in keywords:
-            assert keywords["filter"] == "data", f"{path}:{node.lineno}"
+        if isinstance(function, ast.Attribute) and function.attr == "extractall":  # fault 89
+            assert keywords.get("filter") == "data", f"{path}:{node.lineno}"
         if (
             isinstance(function, ast.Attribute)
             and function.attr == "load"
