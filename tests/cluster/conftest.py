@@ -38,10 +38,10 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ready(tmp_path: Path, quiet: Path) -> Path:
-    """A clone that has everything but the runs: what is under test begins with them."""
+    """A clone that has everything but the trained run and what follows from it."""
     folder = clone(tmp_path / "cpd")
     for part in ("data", "results", ".snakemake"):
         shutil.copytree(quiet / part, folder / part, symlinks=True)
-    for made in ("pretrain", "features", "eval", "tables"):
+    for made in ("pretrain/cpd-r34", "features/cpd-r34", "eval/cpd-r34", "tables"):
         shutil.rmtree(folder / "results" / "small" / made)
     return folder
