@@ -51,7 +51,8 @@ class SentenceTower(nn.Module):
         self.eval()
         by_length = sorted(range(len(titles)), key=lambda i: len(titles[i]))  # little padding in a batch
         features_NE = torch.zeros(len(titles), self.dim)
-        for start in tqdm(range(0, len(titles), batch_size), desc="encode titles", unit="batch", disable=None):
+        quiet = True if len(titles) <= batch_size else None  # None: where there is no terminal
+        for start in tqdm(range(0, len(titles), batch_size), desc="encode titles", unit="batch", disable=quiet):
             rows = by_length[start : start + batch_size]
             tokens = self.tokenize([titles[i] for i in rows])
             features_NE[rows] = self(**{name: value.to(device) for name, value in tokens.items()}).float().cpu()
