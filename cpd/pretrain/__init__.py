@@ -52,7 +52,7 @@ def pretrain(
     with distributed.joined() as world:
         if exp.objective.name == "none":
             return _save_initial(config, name, exp, seed=seed, folder=folder, world=world)
-        run = _preparation(exp)(config, exp, seed=seed, world=world)
+        run = preparation(exp)(config, exp, seed=seed, world=world)
         identity = _identity(config, name, exp, seed=seed, run=run)
         finished = _finished(folder, identity)
         if finished is not None:
@@ -68,7 +68,7 @@ def pretrain(
         return metrics
 
 
-def _preparation(exp: Experiment) -> Callable[..., Pretraining]:
+def preparation(exp: Experiment) -> Callable[..., Pretraining]:
     """What builds a run of this experiment."""
     if exp.objective.name == "supervised":
         return supervised.prepare
