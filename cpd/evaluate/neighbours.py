@@ -38,11 +38,13 @@ def nearest(train_ND: Tensor, test_QD: Tensor, *, k: int, desc: str = "k-NN") ->
     """
     k = min(k, len(train_ND))
     near_QM = _candidates(train_ND, test_QD, size=min(k + SPARE, len(train_ND)), desc=desc)
-    found = [
-        _exact(train_ND, test_BD, near_BM, k=k)
-        for test_BD, near_BM in zip(torch.split(test_QD, EXACT_ROWS), torch.split(near_QM, EXACT_ROWS), strict=True)
-    ]
-    return torch.cat([sim for sim, _ in found]), torch.cat([near for _, near in found])
+    # Results go into tensors that are there already: small ones kept between large ones that come and go would leave
+    # the allocator with holes, gigabytes of them at the paper's size.
+    sim_Qk, near_Qk = torch.empty(len(test_QD), k, dtype=torch.float64), torch.empty(len(test_QD), k, dtype=torch.int64)
+    for begin in range(0, len(test_QD), EXACT_ROWS):
+        rows = slice(begin, begin + EXACT_ROWS)
+        sim_Qk[rows], near_Qk[rows] = _exact(train_ND, test_QD[rows], near_QM[rows], k=k)
+    return sim_Qk, near_Qk
 
 
 def memory(*, train: int, test: int, dim: int, k: int) -> int:
