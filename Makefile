@@ -7,7 +7,7 @@ export PATH := $(abspath $(BIN)):$(PATH)
 DEMO := --configfile config.demo.yaml
 SNAKEMAKE := $(BIN)/snakemake --cores all
 
-.PHONY: setup demo demo-seeds test test-fast soak cluster lint format bench docs clean help
+.PHONY: setup demo demo-seeds test test-fast soak cluster lint format bench peers docs clean help
 
 help:
 	@echo "make demo        the whole pipeline on a generated corpus, on this machine's CPU"
@@ -17,7 +17,8 @@ help:
 	@echo "make soak        50 random kill -9 over the data path, some minutes (results/soak.json)"
 	@echo "make cluster     the workflow on a Slurm of its own, and everything that may go wrong there"
 	@echo "make docs        the documentation site, in site/"
-	@echo "make bench       speed, side by side with the obvious implementation"
+	@echo "make bench       speed, side by side with the obvious way, other packages and the machine's limits (15 minutes)"
+	@echo "make peers       those other packages, into .peers"
 
 setup: $(STAMP)
 
@@ -65,12 +66,12 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
+# LD_LIBRARY_PATH: torchcodec decodes with the FFmpeg of PyAV; it leads nowhere without `make peers`.
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks
-	$(BIN)/python -m benchmarks.titles
-	$(BIN)/python -m benchmarks.clips
-	$(BIN)/python -m benchmarks.backbones
-	$(BIN)/python -m benchmarks.frozen_text
+	LD_LIBRARY_PATH=$(abspath .peers/lib) $(BIN)/python -m benchmarks
+
+peers: $(STAMP)
+	$(BIN)/python -m benchmarks.peers
 
 docs: $(STAMP)
 	$(BIN)/python -m cpd config --reference > docs/config.md

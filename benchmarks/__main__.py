@@ -27,7 +27,7 @@ from benchmarks.machine import describe
 from benchmarks.record import Findings, Result
 
 NAMES = (
-    "clips", "augment", "loader", "loader_memory", "losses", "backbones", "frozen_text", "linear", "titles",
+    "clips", "augment", "loader", "loader_memory", "losses", "backbones", "frozen_text", "knn", "linear", "titles",
     "planning", "growth",
 )  # fmt: skip
 ROOT = Path(__file__).parents[1]

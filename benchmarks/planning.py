@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config.yaml", "config.demo.yaml", "workflow", "profiles", "envs", "cpd")
 PARSE, PLAN = "the Snakefile parsed, rules listed", "paper size, dry run"
 EMPTY = "an empty Snakefile parsed"
+DRY = ("-n", "--quiet", "rules")
 HEAVY = ("torch", "pandas", "stanza")
+_TOTAL = re.compile(r"^total +(\d+)$", re.MULTILINE)
 _IMPORTED = re.compile(r"import time:.*\| +([\w.]+)$")
 
 
@@ -24,9 +26,10 @@ def run(options: Options) -> Findings:
     """CPU seconds of whole processes."""
     clone = cloned(options.work / "clone")
     config = ("--configfile", "config.demo.yaml") if options.quick else ()
+    plans: list[str] = []
     ways = [
         Way(name=PARSE, side="ours", run=lambda number: snakemake(clone, "--list-rules", *config)),
-        Way(name=PLAN, side="ours", run=lambda number: snakemake(clone, "-n", "--quiet", "all", *config)),
+        Way(name=PLAN, side="ours", run=lambda number: plans.append(snakemake(clone, *DRY, *config))),
         Way(name=EMPTY, side="limit", run=lambda number: snakemake(_empty(options.work), "--list-rules")),
     ]
     table = measure("A process", ways, rounds=options.rounds(3), unit="CPU s", scale=1.0)
@@ -34,7 +37,7 @@ def run(options: Options) -> Findings:
     found = imported(clone, "--list-rules", *config) - imported(_empty(options.work), "--list-rules")
     return Findings(
         title=TITLE,
-        about="whole processes, python's start included",
+        about=f"whole processes, python's start included; the plan has {_jobs(plans[0]):,} jobs",
         tables=(table,),
         targets=(
             _seconds("dry run at paper size", row(table, PLAN).values, at_most=10),
@@ -48,6 +51,12 @@ def run(options: Options) -> Findings:
             ),
         ),
     )
+
+
+def _jobs(printed: str) -> int:
+    found = _TOTAL.search(printed)
+    assert found is not None, printed[-2000:]
+    return int(found[1])
 
 
 def _empty(work: Path) -> Path:
