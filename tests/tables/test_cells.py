@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from pathlib import Path
 
@@ -145,6 +146,22 @@ def test_shipped_tables_are_sound(overlay: tuple[str, ...], tmp_path: Path, monk
     for name, table in config.tables.items():
         assert tables.inputs(config, name)
         assert len(tables.build(config, name)) == len(table.rows) * len(table.columns)
+
+
+def test_the_page_s_example_is_sound(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "tables.md").read_text(), re.DOTALL)
+    (tmp_path / "mine.yaml").write_text(block)
+    config = load_config(ROOT / "config.yaml", tmp_path / "mine.yaml")
+    assert tables.check_names(config, "mine") == []
+    names = {path.relative_to(config.results).as_posix() for path in tables.inputs(config, "mine")}
+    assert "eval/cpd-r34-tau02/linear/ucf101-1.json" in names
+    assert len(names) == 5
+
+
+def test_every_table_has_its_line_in_the_page() -> None:
+    page = (ROOT / "docs" / "tables.md").read_text()
+    described = set(re.findall(r"\b(table\d|v3|beyond|rho|control)\b", page.partition("## The tables of")[2]))
+    assert described == set(load_config(ROOT / "config.yaml").tables)
 
 
 def test_command(config: Config, configfiles: list[Path], capsys: pytest.CaptureFixture[str]) -> None:

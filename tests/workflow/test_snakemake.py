@@ -59,6 +59,7 @@ def planned(folder: Path, *targets: str, configfiles: tuple[str, ...] = DEMO) ->
     return Counter({line.split()[0]: int(line.split()[1]) for line in stats[1].splitlines()})
 
 
+@pytest.mark.slow
 def test_paper_size_dry_run_holds_every_stage(clone: Path) -> None:
     jobs = planned(clone, configfiles=())
     assert jobs["crawl"] == 494 + 40 + 119 + 300 + 27 + 14
