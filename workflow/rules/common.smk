@@ -116,6 +116,10 @@ def result(protocol: str) -> str:
     return f"{R}/eval/{{run}}/{protocol}/{{dataset}}-{{split}}.json"
 
 
+def predictions(protocol: str) -> str:
+    return result(protocol).removesuffix(".json") + ".predictions.json"
+
+
 def given_files(run: str) -> list[str]:
     """Digests of the files that a person put there for a run: word vectors, weights."""
     name = run.partition("@")[0]

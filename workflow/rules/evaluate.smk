@@ -2,10 +2,6 @@
 # predicted for each item stands beside them, for the report.
 
 
-def predictions(protocol: str) -> str:
-    return result(protocol).removesuffix(".json") + ".predictions.json"
-
-
 rule features:
     input:
         model=f"{R}/pretrain/{{run}}/model.safetensors",
