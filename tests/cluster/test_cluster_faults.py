@@ -57,6 +57,7 @@ def log_of(folder: Path) -> str:
     return (folder / "snakemake.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_is_sent_again_and_goes_on(slurm: Cluster, quiet: Path, ready: Path) -> None:
     snakemake, frozen, job = in_mid_training(ready, slurm)
     first = first_row(ready)
@@ -111,6 +112,7 @@ def pending(pid: int, number: int) -> bool:
     return any(mask >> (number - 1) & 1 for mask in masks)
 
 
+@pytest.mark.slow
 def test_who_needs_more_memory_gets_it_at_the_next_attempt(slurm: Cluster, quiet: Path, ready: Path) -> None:
     """Slurm kills a job above its request; the next attempt asks for more."""
     change_profile(ready, "  finetune: *gpu", '  finetune: *gpu\n  knn: {mem_mb: "100 * 20 ** (attempt - 1)"}')
@@ -121,6 +123,7 @@ def test_who_needs_more_memory_gets_it_at_the_next_attempt(slurm: Cluster, quiet
     assert table(ready) == table(quiet)
 
 
+@pytest.mark.slow
 def test_an_interrupted_snakemake_goes_on(slurm: Cluster, quiet: Path, ready: Path) -> None:
     """Ctrl-C ends its jobs; the same command goes on from the checkpoint."""
     snakemake, frozen, job = in_mid_training(ready, slurm)
@@ -156,6 +159,7 @@ def test_two_jobs_never_write_one_run(slurm: Cluster, quiet: Path, ready: Path) 
     assert not trainers(ready)
 
 
+@pytest.mark.slow
 def test_a_preempted_job_goes_on(slurm: Cluster, quiet: Path, ready: Path) -> None:
     """A job with more right to the nodes takes them; Slurm brings the training back when it is done."""
     change_profile(ready, 'slurm_partition: "gpus"', 'slurm_partition: "spot"')

@@ -27,7 +27,7 @@ from slurm_run import (
 
 from cpd.fileio import read_json
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 TWO = "experiments: {cpd-r34: {gpus: 2}}\ncluster: {gpus_per_node: %d}\n"
 
 
