@@ -1,6 +1,6 @@
 """Examples:
-cpd chunks --source kinetics
-cpd chunks --source kinetics --configfile config.yaml config.demo.yaml
+  cpd chunks --source kinetics
+  cpd chunks --source kinetics --configfile config.yaml config.demo.yaml
 """
 
 from __future__ import annotations
