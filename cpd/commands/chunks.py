@@ -1,6 +1,9 @@
 """Examples:
   cpd chunks --source kinetics
   cpd chunks --source kinetics --configfile config.yaml config.demo.yaml
+
+Reads the official list of a source and freezes which id belongs to which chunk: old ids stay where they are, new ones
+open new chunks. `cpd plan` says what a run would take.
 """
 
 from __future__ import annotations
