@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cpd.config import Objective
     from cpd.objectives.ranks import Ranks
 
+IN_BATCH = ("ranking", "info_nce")
+
 
 class PairObjective(Protocol):
     """What every objective offers."""
@@ -66,7 +68,8 @@ def build(
         device: where features arrive.
         group_N: int64, one number for each set of pairs with one title, on the CPU; used where
             `objective.mask_equal_titles` says so.
-        ranks: who shares the banks where `objective.shard_banks` says so; None: this process is alone.
+        ranks: whose pairs are compared in a batch, and who shares the banks where `objective.shard_banks` says so;
+            None: this process is alone.
 
     Raises:
         ValueError: the objective is `none`, which is never trained, or one without texts.
@@ -78,9 +81,9 @@ def build(
         raise ValueError(f"objective `{objective.name}` compares no pairs. Hint: it has a module of its own")
     group_N = group_N.to(device) if group_N is not None and objective.mask_equal_titles else None
     if objective.name == "ranking":
-        return Ranking(objective, group_N)
+        return Ranking(objective, group_N, ranks)
     if objective.name == "info_nce":
-        return InfoNce(objective, group_N)
+        return InfoNce(objective, group_N, ranks)
     shared = ranks if objective.shard_banks else None
     banks = Banks(n, dim, seed=seed, device=device, momentum=objective.momentum, ranks=shared)
     if objective.name == "self_instance":
@@ -160,7 +163,7 @@ class SelfInstance:
 
 
 class Batchwise:
-    """An objective within each rank's micro-batch; it has no bank, and `train.per_rank` sets how many negatives."""
+    """An objective within a micro-batch of all ranks; it has no bank, and the micro-batch sets how many negatives."""
 
     kind: str
 
@@ -181,33 +184,33 @@ class Batchwise:
 
 
 class Ranking(Batchwise):
-    """Equation 4, against the other texts of the micro-batch, and the other videos if `both_directions`."""
+    """Equation 4, against the other texts of the ranks' micro-batch, and the other videos if `both_directions`."""
 
     kind = "ranking"
 
-    def __init__(self, objective: Objective, group_N: Tensor | None = None) -> None:
-        self.delta, self.both, self.group_N = objective.delta, objective.both_directions, group_N
+    def __init__(self, objective: Objective, group_N: Tensor | None = None, ranks: Ranks | None = None) -> None:
+        self.delta, self.both, self.group_N, self.ranks = objective.delta, objective.both_directions, group_N, ranks
 
     def __call__(self, v_BD: Tensor, t_BD: Tensor, index_B: Tensor) -> dict[str, Tensor]:
         """Parts: loss, and of both directions v2t and t2v, whose sum it is."""
         group_B = None if self.group_N is None else self.group_N[index_B]
-        v2t = ranking.loss(v_BD, t_BD, delta=self.delta, group_B=group_B)
+        v2t = ranking.loss(v_BD, t_BD, delta=self.delta, group_B=group_B, ranks=self.ranks)
         if not self.both:
             return {"loss": v2t}
-        t2v = ranking.loss(t_BD, v_BD, delta=self.delta, group_B=group_B)
+        t2v = ranking.loss(t_BD, v_BD, delta=self.delta, group_B=group_B, ranks=self.ranks)
         return {"loss": v2t + t2v, "v2t": v2t.detach(), "t2v": t2v.detach()}
 
 
 class InfoNce(Batchwise):
-    """InfoNCE within the micro-batch, both directions."""
+    """InfoNCE within the micro-batch of all ranks, both directions."""
 
     kind = "info_nce"
 
-    def __init__(self, objective: Objective, group_N: Tensor | None = None) -> None:
-        self.tau, self.group_N = objective.tau, group_N
+    def __init__(self, objective: Objective, group_N: Tensor | None = None, ranks: Ranks | None = None) -> None:
+        self.tau, self.group_N, self.ranks = objective.tau, group_N, ranks
 
     def __call__(self, v_BD: Tensor, t_BD: Tensor, index_B: Tensor) -> dict[str, Tensor]:
         """Parts: v2t, t2v, and loss, their sum."""
         group_B = None if self.group_N is None else self.group_N[index_B]
-        v2t, t2v = in_batch.loss(v_BD, t_BD, tau=self.tau, group_B=group_B)
+        v2t, t2v = in_batch.loss(v_BD, t_BD, tau=self.tau, group_B=group_B, ranks=self.ranks)
         return {"loss": v2t + t2v, "v2t": v2t.detach(), "t2v": t2v.detach()}

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cpd.config import Config, Experiment, FeatureViews
+from cpd.config import Config, Experiment, FeatureViews, Objective
 from cpd.engine import distributed, optim
 from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.clips import ClipEpochs, usable
@@ -97,6 +97,11 @@ class Pretraining:
         return progress
 
     @property
+    def compares_ranks(self) -> bool:
+        """Whether a batch's pairs are compared with those of other ranks, which then wait for this rank's rows."""
+        return self.exp.objective.name in pair.IN_BATCH and self.world.size > 1
+
+    @property
     def shares_banks(self) -> bool:
         """Whether ranks compute the loss together, each with its part of the banks."""
         return self.exp.objective.shard_banks and self.world.size > 1
@@ -136,9 +141,8 @@ class Pretraining:
         """Loss of a micro-batch; its features go to the banks after the optimiser step."""
         count, failed = usable(batch)
         if not count:
-            if self.shares_banks:
-                self.objective(*self._no_rows())  # the other ranks' anchors want this rank's rows
-            return StepResult(parts={}, count=0, keys=[], failed=failed)
+            parts = self.objective(*self._no_rows()) if self.shares_banks or self.compares_ranks else {}
+            return StepResult(parts=parts if self.compares_ranks else {}, count=0, keys=[], failed=failed)
         device = self.world.device
         index_B = batch.index_B.to(device)
         x_BCTHW = to_model(batch.clip_BTHWC.to(device, non_blocking=True))
@@ -185,7 +189,7 @@ class Pretraining:
         return {"rest": rest, "text": list(self.model.text.parameters())}
 
     def _no_rows(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        empty = torch.zeros(0, self.exp.heads.dim, device=self.world.device)
+        empty = torch.zeros(0, self.exp.heads.dim, device=self.world.device, requires_grad=self.compares_ranks)
         return empty, empty, torch.zeros(0, dtype=torch.int64, device=self.world.device)
 
 
@@ -202,7 +206,6 @@ def prepare(config: Config, exp: Experiment, *, seed: int, world: World) -> Pret
 
 def pair_objective(exp: Experiment, titles: Titles, *, seed: int, world: World) -> PairObjective:
     """The loss that compares videos and titles, and its banks."""
-    shared = exp.objective.shard_banks and world.size > 1
     return pair.build(
         exp.objective,
         n=len(titles),
@@ -210,8 +213,13 @@ def pair_objective(exp: Experiment, titles: Titles, *, seed: int, world: World) 
         seed=seed,
         device=world.device,
         group_N=equal_groups(titles.titles),
-        ranks=ranks_of(world) if shared else None,
+        ranks=ranks_of(world) if world.size > 1 else None,
     )
+
+
+def _together(objective: Objective) -> bool:
+    """Whether the ranks' micro-batches are compared with each other."""
+    return objective.shard_banks or objective.rho is not None or objective.name in pair.IN_BATCH
 
 
 def common_parts(
@@ -240,7 +248,7 @@ def common_parts(
         seed=seed,
         workers=workers,
         world=world,
-        lockstep=(exp.objective.shard_banks or exp.objective.rho is not None) and world.size > 1,
+        lockstep=_together(exp.objective) and world.size > 1,
         rho=None if exp.objective.rho is None else exp.objective.rho.clips,
     )
     val = open_table(results, [(exp.validation.source, exp.validation.split)])

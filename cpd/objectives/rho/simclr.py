@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from cpd.objectives.rho.gather import gather_live
+from cpd.objectives.gather import gather_live
 from cpd.objectives.rho.method import Loss, Method, Steps
 from cpd.objectives.rho.pairs import agreement, mean_over_pairs
 from cpd.objectives.rho.projection import project
