@@ -261,6 +261,8 @@ def test_defect_c_lost_views_and_lost_videos_are_errors(monkeypatch: pytest.Monk
         run_predict(monkeypatch, batches({"k0": 6, "k1": 4, "k2": 6}))
     with pytest.raises(CpdError, match="1 test videos were not seen, first k2"):
         run_predict(monkeypatch, batches({"k0": 6, "k1": 6}))
+    with pytest.raises(CpdError, match="k0: tested twice"):
+        run_predict(monkeypatch, [*batches({"k0": 6, "k1": 6}), *batches({"k0": 6})])
     with pytest.raises(CpdError, match="1 videos were tested twice, first k0"):
         merged([{"k0": 1}, {"k0": 2}])
 

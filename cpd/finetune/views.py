@@ -63,6 +63,8 @@ def predict(
             continue
         if len(batch.clips_VTHWC) != views.clips * views.crops:
             raise CpdError(f"{batch.key}: {len(batch.clips_VTHWC)} views, not {views.clips} x {views.crops}")
+        if batch.key in own:
+            raise CpdError(f"{batch.key}: tested twice")
         own[batch.key] = _mean_softmax(model, batch.clips_VTHWC, precision, per_pass, world.device)
     predictions = merged(distributed.gather_objects(own, world))
     reasons = merged(distributed.gather_objects(failed, world))
