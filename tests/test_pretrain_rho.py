@@ -26,6 +26,12 @@ from cpd.pretrain import beside_titles, persistency, pretrain
 from cpd.pretrain.run import prepare as prepare_pairs
 
 NAMES = list(cases())
+QUICK = ("rho-moco", "rho-swav", "beside-moco")
+
+
+def named(names: list[str], *, quick: tuple[str, ...] = QUICK) -> list:
+    """The names, the rest of them for the slow tier."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +66,13 @@ def after(steps: int):
     return lambda: "SIGTERM" if next(asked) >= steps else ""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", named(NAMES))
 def test_stopped_and_resumed_is_bit_equal(config: Config, tmp_path: Path, name: str) -> None:
     """Queue, momentum encoder, prototypes and counters go with the checkpoint; the queue is filled once."""
     metrics = pretrain(config, name, seed=0, folder=tmp_path / "whole")
     assert (metrics["epochs"], metrics["steps"], metrics["clips"]) == (2, 6, 40)
-    assert {"r1", "r5", "r10", "median_rank"} <= metrics["validation"][-1].keys()
+    told = "" if name.startswith("beside") else "clip_"
+    assert {f"{told}{value}" for value in ("r1", "r5", "r10", "median_rank")} <= metrics["validation"][-1].keys()
     with pytest.raises(Requeue):
         pretrain(config, name, seed=0, folder=tmp_path / "parts", stop=after(1 + NAMES.index(name) % 5))
     torch.rand(5)
@@ -78,7 +85,41 @@ def test_stopped_and_resumed_is_bit_equal(config: Config, tmp_path: Path, name: 
     assert told[0]["validation"] == told[1]["validation"]
 
 
-@pytest.mark.parametrize("name", ["rho-moco", "beside-byol"])
+def test_killed_between_checkpoints_and_resumed_is_bit_equal(config: Config, tmp_path: Path) -> None:
+    """Dead at step 5, the newest checkpoint is of step 3: queue, draws and momentum encoder go back with the rest."""
+
+    def death() -> str:
+        if next(asked) == 5:
+            raise KeyboardInterrupt
+        return ""
+
+    pretrain(config, "rho-moco", seed=0, folder=tmp_path / "whole")
+    asked = iter(range(1, 100))
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, "rho-moco", seed=0, folder=tmp_path / "parts", stop=death)
+    pretrain(config, "rho-moco", seed=0, folder=tmp_path / "parts")
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+
+
+@pytest.mark.parametrize("method", named(list(METHODS), quick=("byol",)))
+def test_half_precision_costs_about_the_same_and_trains(config: Config, tmp_path: Path, method: str) -> None:
+    """Networks compute in bf16, losses in fp32; with averaged weights."""
+    over = {"train": {"precision": "bf16", "ema": 0.5}, "stages": [{"epochs": 1, "lr": 0.05}]}
+    half = with_case(config, objective=objective(method), **over)
+    losses = []
+    for own, name in ((half, "case"), (config, f"rho-{method}")):
+        run = prepare(own, name)
+        run.enter_stage(0)
+        result = run.step(next(next(run.clips(0, 0))))
+        assert result.parts["loss"].dtype == torch.float32
+        losses.append(float(result.parts["loss"].detach()))
+    assert losses[0] == pytest.approx(losses[1], abs=0.1)
+    pretrain(half, "case", seed=0, folder=tmp_path)
+    assert all(value.isfinite().all() for value in weights(tmp_path).values())
+
+
+@pytest.mark.parametrize("name", named(["rho-moco", "beside-byol"]))
 def test_the_run_folder_goes_through_the_protocols(
     config: Config, corpus: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,7 +146,7 @@ def test_the_run_folder_goes_through_the_protocols(
     capsys.readouterr()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", named(list(METHODS), quick=("simclr",)))
 def test_only_the_video_tower_learns(config: Config, tmp_path: Path, method: str) -> None:
     pretrain(config, f"rho-{method}", seed=0, folder=tmp_path)
     start = prepare_pairs(config, experiment(config, "cpd"), seed=0, world=World()).model.state_dict()
@@ -114,6 +155,7 @@ def test_only_the_video_tower_learns(config: Config, tmp_path: Path, method: str
     assert moved == {"video"}
 
 
+@pytest.mark.slow
 def test_agreement_rises_and_the_loss_falls(config: Config, tmp_path: Path) -> None:
     over = {"stages": [{"epochs": 10, "lr": 0.1}], "train": {"validate_every": 10}}
     longer = with_case(config, objective=objective("simclr", tau=0.2), **over)

@@ -47,7 +47,7 @@ class Report:
     def epoch(self, row: dict[str, Any], *, seconds: float, clips: int) -> None:
         """One epoch is done, and validated if the row says so."""
         found = row.get("validation", {})
-        self.validation |= {f"val_{name}": f"{found[name]:.1f}" for name in ("r1", "top1") if name in found}
+        self.validation |= {f"val_{name}": f"{found[name]:.1f}" for name in ("r1", "top1", "clip_r1") if name in found}
         self.bar.set_postfix({**self.shown, **self.validation})
         self.tools.log.append({"event": "epoch", **row, "seconds": seconds, "clips": clips})
 

@@ -137,7 +137,10 @@ class Persistency(Pretraining):
 
     @torch.no_grad()
     def score(self) -> Score:
-        """Held-out persistency: by the first clip of each held-out video (res5, cosine), find its last among all."""
+        """Held-out persistency: by the first clip of each held-out video (res5, cosine), find its last among all.
+
+        Recalls and rank have names of their own: nobody shall take them for text-video retrieval.
+        """
         self.trained.eval()
         index_N, both_NF, failed = self.held_out.rows(
             lambda x_VCTHW: self.model.video(x_VCTHW).reshape(1, -1), dim=2 * self.model.video.feature_dim
@@ -146,7 +149,8 @@ class Persistency(Pretraining):
         self.model.train_language_model(False)
         first_NF, last_NF = ranks.unit_pairs(*both_NF.cpu().chunk(2, dim=1))
         found = ranks.scores(ranks.ranks(first_NF, last_NF))
-        values = {**found, "n": float(len(index_N)), "failed": float(failed)}
+        named = {f"clip_{name}": value for name, value in found.items()}
+        values = {**named, "n": float(len(index_N)), "failed": float(failed)}
         return Score(value=sum(found[name] for name in RECALLS) / len(RECALLS), values=values)
 
     def _no_clips(self) -> torch.Tensor:
