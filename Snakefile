@@ -1,5 +1,5 @@
 # From public videos and their titles to the tables of the CPD paper.
-#   snakemake -n                                              the plan, with job counts
+#   snakemake -n                                              the plan, with job counts (cpd plan: its hours and bytes)
 #   snakemake --cores all                                     the paper (config.yaml)
 #   snakemake --cores all --configfile config.demo.yaml       the demo, on a laptop's CPU
 #   snakemake --cores all results/tables/table4.md            what one table needs, and no more

@@ -58,7 +58,10 @@ def of_source(config: Config, name: str) -> list[Given]:
     source = config.sources[name]
     where = SOURCES[source.kind]
     first = {path: split for split, path in reversed(source.lists.items())}  # one file may stand under several splits
-    found = [Given(key=f"sources.{name}.lists.{split}", path=Path(path), where=where) for path, split in first.items()]
+    found = [
+        Given(key=f"sources.{name}.lists.{split}", path=Path(path), where=where)
+        for path, split in reversed(first.items())
+    ]
     if source.videos is not None:
         found.append(Given(key=f"sources.{name}.videos", path=Path(source.videos), where=where))
     return found

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 EXPERIMENTS = (
     "experiment", "runs", "GPUs", "train GPU-h", "evaluate GPU-h", "checkpoints GB", "weights GB", "banks GB",
-    "features GB", "jobs", "sources",
+    "features GB", "jobs",
+)  # fmt: skip
+DATA = (
+    "needs by itself", "downloads", "download GB", "crawl h", "videos GB", "shards GB", "jobs but for sources",
 )  # fmt: skip
 SOURCES = ("source", "ids", "downloads", "download GB", "crawl h", "videos GB", "shards GB", "jobs")
 
@@ -18,7 +21,8 @@ def as_text(plan: Plan) -> str:
     """Experiments, sources, jobs by rule, the total, and what was assumed."""
     parts = [
         f"{len(plan.tables)} tables: {', '.join(plan.tables)}",
-        _columns(EXPERIMENTS, [_experiment(one) for one in plan.experiments], words={0, 10}),
+        _columns(EXPERIMENTS, [_experiment(one) for one in plan.experiments], words={0}),
+        _columns(DATA, [_data(one) for one in plan.experiments], words={0, 6}),
         _columns(SOURCES, [_source(one) for one in plan.sources], words={0}),
         _columns(("rule", "jobs"), _jobs(plan.total.jobs), words={0}),
         _total(plan.total),
@@ -38,8 +42,13 @@ def _experiment(one: ExperimentPlan) -> tuple[str, ...]:
         _number(one.evaluate_gpu_hours),
         *(_number(size / 1e9) for size in sizes),
         str(sum(one.jobs.values())),
-        ", ".join(one.sources),
     )
+
+
+def _data(one: ExperimentPlan) -> tuple[str, ...]:
+    sizes = (one.download_bytes / 1e9, one.crawl_hours, one.video_bytes / 1e9, one.shard_bytes / 1e9)
+    jobs = ", ".join(f"{rule} {count}" for rule, count in one.jobs.items())
+    return (f"{one.experiment} ({', '.join(one.sources)})", f"{one.downloads:,}", *map(_number, sizes), jobs)
 
 
 def _source(one: SourcePlan) -> tuple[str, ...]:
