@@ -88,6 +88,8 @@ class Objective(Strict, frozen=True, kw_only=True):
         momentum: share of the old row when a bank row is updated.
         mask_equal_titles: pairs whose titles are equal are no negatives of each other.
         shard_banks: each rank keeps a part of the banks' rows (the same result; memory divided by the ranks).
+        banks: precision of the banks' rows; bf16 halves their memory, and lets a GPU compute the exact softmax as one
+            fused attention (docs/benchmarks.md).
     """
 
     name: Literal["cross_pair", "self_instance", "ranking", "info_nce", "persistency", "supervised", "none"] = (
@@ -103,6 +105,7 @@ class Objective(Strict, frozen=True, kw_only=True):
     momentum: float = 0.5
     mask_equal_titles: bool = False
     shard_banks: bool = False
+    banks: Literal["fp32", "bf16"] = "fp32"
 
     def __post_init__(self) -> None:
         require(self.tau > 0, "tau", "must be positive")

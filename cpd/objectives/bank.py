@@ -22,7 +22,7 @@ BLOCK_ROWS = 2**18  # drawn at a time: 268 MB of 256 numbers each
 
 
 class Bank:
-    """N unit rows of D numbers, fp32.
+    """N unit rows of D numbers.
 
     A plain tensor and no module buffer, so that DistributedDataParallel does not broadcast it in every forward pass.
     Every rank holds all of it and applies the same gathered update, so the banks stay equal; or each holds its part
@@ -34,6 +34,7 @@ class Bank:
         seed: of the random unit rows it starts with; drawn on the CPU, so they do not depend on the device.
         device: where the rows live.
         ranks: who shares the bank, each with the rows `ranks.rows(n)` alone; None: all rows are here.
+        dtype: of the rows; they are moved in fp32 and then rounded.
 
     Attributes:
         rows_ND: the rows that are here.
@@ -42,13 +43,21 @@ class Bank:
     """
 
     def __init__(
-        self, n: int, dim: int, *, seed: int, device: torch.device | str = "cpu", ranks: Ranks | None = None
+        self,
+        n: int,
+        dim: int,
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+        ranks: Ranks | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.first, stop = (0, n) if ranks is None else ranks.rows(n)
         self.shard = None if ranks is None else Shard(ranks=ranks, first=self.first)
         if stop == self.first:
             raise CpdError(f"a bank of {n} rows cannot be shared by {ranks.size if ranks else 1} ranks")
-        self.rows_ND = functional.normalize(_random_rows(n, dim, self.first, stop, seed=seed), dim=1).to(device)
+        rows_ND = functional.normalize(_random_rows(n, dim, self.first, stop, seed=seed), dim=1)
+        self.rows_ND = rows_ND.to(device=device, dtype=dtype)
 
     @torch.no_grad()
     def update(self, index_B: Tensor, f_BD: Tensor, *, momentum: float) -> None:
@@ -66,12 +75,13 @@ class Bank:
             IndexError: an index is not in 0..N-1 (on a GPU it is a device assertion).
         """
         last = _last_occurrences(index_B)
-        index, new = index_B[last], f_BD[last].to(self.rows_ND.dtype)
+        index, new = index_B[last], f_BD[last].float()
         if self.shard is not None:
             local, here = locate(index, self.first, len(self.rows_ND))
             index, new = local[here], new[here]
-        old = self.rows_ND.index_select(0, index)
-        self.rows_ND.index_copy_(0, index, functional.normalize(momentum * old + (1 - momentum) * new, dim=1))
+        old = self.rows_ND.index_select(0, index).float()
+        moved = functional.normalize(momentum * old + (1 - momentum) * new, dim=1)
+        self.rows_ND.index_copy_(0, index, moved.to(self.rows_ND.dtype))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The rows themselves (no copy)."""
@@ -91,12 +101,12 @@ class Bank:
         self.rows_ND.copy_(state["rows"])
 
 
-def bank_bytes(n: int, dim: int, *, ranks: int = 1) -> int:
-    """Bytes of both banks' rows (fp32) on the fullest of `ranks` ranks that share them.
+def bank_bytes(n: int, dim: int, *, ranks: int = 1, dtype: torch.dtype = torch.float32) -> int:
+    """Bytes of both banks' rows on the fullest of `ranks` ranks that share them.
 
-    430 MB for 210,000 instances of 256. Ten million are 20.5 GB, and shared by 8 ranks 2.56 GB each.
+    430 MB for 210,000 instances of 256 in fp32. Ten million are 20.5 GB, and shared by 8 ranks 2.56 GB each.
     """
-    return 2 * 4 * dim * -(-n // ranks)
+    return 2 * dtype.itemsize * dim * -(-n // ranks)
 
 
 def _random_rows(n: int, dim: int, first: int, stop: int, *, seed: int) -> Tensor:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from cpd.errors import CpdError
 from cpd.objectives.bank import Bank
 from cpd.objectives.noise import derive_seed
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from cpd.objectives.ranks import Ranks, Shard
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Banks:
@@ -28,6 +31,7 @@ class Banks:
         device: where the rows live.
         momentum: share of the old row in an update.
         ranks: who shares them; None: every rank holds all rows.
+        precision: of the rows, as `objective.banks` names it.
     """
 
     def __init__(
@@ -39,10 +43,12 @@ class Banks:
         device: torch.device | str,
         momentum: float,
         ranks: Ranks | None = None,
+        precision: str = "fp32",
     ) -> None:
         self.momentum = momentum
-        self.video = Bank(n, dim, seed=derive_seed(seed, "video"), device=device, ranks=ranks)
-        self.text = Bank(n, dim, seed=derive_seed(seed, "text"), device=device, ranks=ranks)
+        options: dict[str, Any] = {"device": device, "ranks": ranks, "dtype": DTYPES[precision]}
+        self.video = Bank(n, dim, seed=derive_seed(seed, "video"), **options)
+        self.text = Bank(n, dim, seed=derive_seed(seed, "text"), **options)
 
     @property
     def shard(self) -> Shard | None:

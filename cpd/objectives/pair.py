@@ -85,7 +85,9 @@ def build(
     if objective.name == "info_nce":
         return InfoNce(objective, group_N, ranks)
     shared = ranks if objective.shard_banks else None
-    banks = Banks(n, dim, seed=seed, device=device, momentum=objective.momentum, ranks=shared)
+    banks = Banks(
+        n, dim, seed=seed, device=device, momentum=objective.momentum, ranks=shared, precision=objective.banks
+    )
     if objective.name == "self_instance":
         return SelfInstance(objective, banks, group_N)
     if objective.estimator == "exact":

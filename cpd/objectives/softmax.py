@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from cpd.objectives import attention
 from cpd.objectives.ranks import Shard, fetch_rows
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def bank_softmax_loss(
 
     Args:
         f_BD: anchors (B, D); computed in fp32 or wider, also under autocast.
-        banks_ND: one bank (N, D), or several whose columns are taken as if concatenated to D.
+        banks_ND: one bank (N, D), or several whose columns are taken as if concatenated to D. One in half precision is
+            a fused attention call where that gains (`attention`).
         index_B: row of each anchor's positive, int64.
         tau: temperature.
         group_N: rows other than the positive that are of the positive's group are left out of the softmax (pairs with
@@ -72,7 +74,11 @@ class _BankSoftmax(torch.autograd.Function):
     ) -> Tensor:
         with torch.autocast(f_BD.device.type, enabled=False):
             query_BD = at_least_fp32(f_BD) / tau
-            if shard is None:
+            if shard is None and group_N is None and attention.fits(query_BD, banks_ND):
+                query_BD = query_BD.to(banks_ND[0].dtype).float()  # as the fused scores have it
+                lse_B, expected_BD = attention.attend(query_BD, banks_ND[0])
+                positive_BD = gather_rows(banks_ND, index_B).float()
+            elif shard is None:
                 lse_B, expected_BD = _stream(query_BD, banks_ND, chunk=chunk, equal=_Equal.of(index_B, group_N))
                 positive_BD = gather_rows(banks_ND, index_B).to(query_BD.dtype)
             else:

@@ -21,6 +21,7 @@ from cpd.engine.trackers import open_trackers
 from cpd.fileio import read_jsonl
 from cpd.models.two_tower import TwoTower
 from cpd.objectives.bank import bank_bytes
+from cpd.objectives.banks import DTYPES
 from cpd.objectives.rho.method import Steps
 from cpd.pretrain.build import build_model, open_table
 from cpd.pretrain.methods import STUDY, build_method
@@ -155,7 +156,8 @@ def _memory(exp: Experiment, model: TwoTower, cost: Cost, *, n: int, ranks: int)
     kept = cost.activations if exp.train.precision == "fp32" else cost.activations // 2
     shared = ranks if exp.objective.shard_banks else 1
     banked = exp.objective.name in BANKED
-    banks = bank_bytes(n, exp.heads.dim, ranks=shared) if banked else 0
+    kind = DTYPES[exp.objective.banks]
+    banks = bank_bytes(n, exp.heads.dim, ranks=shared, dtype=kind) if banked else 0
     rho = exp.objective.rho
     method, queue, told = (0, 0, []) if rho is None else _method(rho, model)
     lines = [
@@ -167,7 +169,7 @@ def _memory(exp: Experiment, model: TwoTower, cost: Cost, *, n: int, ranks: int)
         *told,
     ]
     if banked:
-        whole, parts = (bank_bytes(n, exp.heads.dim, ranks=size) for size in (1, ranks))
+        whole, parts = (bank_bytes(n, exp.heads.dim, ranks=size, dtype=kind) for size in (1, ranks))
         lines.append(f"  (banks whole: {_size(whole)}; shared by {ranks} ranks: {_size(parts)})")
     return lines
 
