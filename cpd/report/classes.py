@@ -38,6 +38,7 @@ class ByClass:
         protocol: linear, zeroshot, finetune or knn.
         dataset: on which dataset; `split` which split of it.
         split: see `dataset`.
+        source: the predictions shown.
         feature: "res5", or "all" where there is only one.
         n: test items.
         classes: number of classes with test items.
@@ -53,6 +54,7 @@ class ByClass:
     protocol: str
     dataset: str
     split: str
+    source: str
     feature: str
     n: int
     classes: int
@@ -93,6 +95,7 @@ def _by_class(row: Measurement, beside: Measurement | None) -> ByClass:
         protocol=row.protocol,
         dataset=row.dataset,
         split=row.split,
+        source=str(predictions_path(row.path)),
         feature=feature,
         n=len(truth),
         classes=len(scores),

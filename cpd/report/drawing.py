@@ -52,13 +52,15 @@ class Drawing:
         name: of its file, without suffix.
         svg: the picture as text.
         alt: what it shows, in words.
-        caption: what stands below it.
+        caption: what stands above it.
+        source: the files that it shows.
     """
 
     name: str
     svg: str
     alt: str
     caption: str
+    source: str
 
     @property
     def address(self) -> str:

@@ -39,6 +39,7 @@ class Map:
     Attributes:
         run: which run.
         dataset: whose test videos.
+        source: the features shown.
         total: how many there are.
         xy: (x, y) of each point drawn.
         colour: what its colour stands for; `marker` what its shape stands for, "" everywhere without a second factor.
@@ -51,6 +52,7 @@ class Map:
 
     run: str
     dataset: str
+    source: str
     total: int
     xy: list[tuple[float, float]]
     colour: list[str]
@@ -88,7 +90,8 @@ def _map(config: Config, run: str, dataset: str) -> Map:
     from cpd.evaluate.features import features_path, load
 
     spec = config.datasets[dataset]
-    features = load(features_path(config, run, source=spec.source, split=spec.test))
+    path = features_path(config, run, source=spec.source, split=spec.test)
+    features = load(path)
     if len(features) < FEWEST:
         raise CpdError(f"{run}: {len(features)} videos make no map", hint=f"a map needs {FEWEST}")
     rows = spread(len(features), MOST)
@@ -96,7 +99,7 @@ def _map(config: Config, run: str, dataset: str) -> Map:
     labels = [features.labels[row] for row in rows]
     colour, marker, names = _looks(config, spec.source, labels)
     same, chance = purity(emb_ND, labels) if any(labels) else (None, None)
-    return Map(run, dataset, len(features), _tsne(emb_ND), colour, marker, *names, same, chance)
+    return Map(run, dataset, str(path), len(features), _tsne(emb_ND), colour, marker, *names, same, chance)
 
 
 def _unit(features: Features, rows: list[int]) -> Points:

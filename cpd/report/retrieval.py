@@ -49,7 +49,9 @@ class Retrieval:
     Attributes:
         run: which run; `control` the one beside it, None where it has no predictions.
         control: see `run`.
-        dataset: name of the dataset.
+        dataset: name of the dataset; `split` its split.
+        split: see `dataset`.
+        source: the predictions shown.
         n: number of pairs.
         ranks: of every title's video, 1 is best; `control_ranks` likewise, in the same order, or [].
         control_ranks: see `ranks`.
@@ -62,6 +64,8 @@ class Retrieval:
     run: str
     control: str | None
     dataset: str
+    split: str
+    source: str
     n: int
     ranks: list[int]
     control_ranks: list[int]
@@ -102,6 +106,8 @@ def _retrieval(config: Config, row: Measurement, beside: Measurement | None) -> 
         run=row.run,
         control=beside.run if beside and other else None,
         dataset=row.dataset,
+        split=row.split,
+        source=str(predictions_path(row.path)),
         n=len(own.keys),
         ranks=own.t2v.rank,
         control_ranks=other,

@@ -22,7 +22,7 @@ a:focus-visible,button:focus-visible,[tabindex]:focus-visible{outline:3px solid 
  list-style:none}
 .tiles li{background:var(--wash);border-radius:.5rem;padding:.7rem .9rem}
 .tiles b{display:block;font-size:1.45rem;line-height:1.25;font-variant-numeric:tabular-nums}
-.tiles span{color:var(--soft);font-size:.85rem}
+.tiles span{display:block;color:var(--soft);font-size:.85rem;line-height:1.35;margin-top:.2rem}
 .panels{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,19.5rem),1fr));gap:1rem 1.5rem}
 .maps{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,20rem),26rem));gap:1rem 2rem}
 .pairs>figure{max-width:22rem}

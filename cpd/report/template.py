@@ -32,7 +32,7 @@ Corpus: <b>{{ c.config.corpus }}</b>; {{ n_runs }} runs, seeds {{ c.config.seeds
 </section>
 {% endfor %}</main>
 <footer>Made by <code>cpd report</code> from the files of <code>{{ c.config.results }}</code> alone. Underlined numbers
-tell where they come from: hover, tap, or press Enter.</footer>
+tell where they come from: hover, tap, or press Enter. Figures name their files on hover.</footer>
 </body>
 </html>
 """
@@ -42,9 +42,9 @@ MACROS = """
 {% if p.problem %}<span class="lost">cannot be decoded: {{ p.problem }}</span>
 {%- else %}<img src="{{ p.still }}" width="{{ p.width }}" height="{{ p.height }}" alt="{{ alt }}">{% endif %}
 {%- endmacro %}
-{% macro drawing(d, kind="") -%}
-<figure class="{{ kind }}"><figcaption>{{ d.caption }}</figcaption><img src="{{ d.address }}" alt="{{ d.alt }}"
- width="{{ d.size[0] }}" height="{{ d.size[1] }}"></figure>
+{% macro drawing(d) -%}
+<figure title="from {{ d.source }}"><figcaption>{{ d.caption }}</figcaption><img src="{{ d.address }}"
+ alt="{{ d.alt }}" width="{{ d.size[0] }}" height="{{ d.size[1] }}"></figure>
 {%- endmacro %}
 {% macro hit(h) -%}
 <li class="hit {{ {"right": "right", "same class": "same"}.get(h.match, "") }}">{{ picture(h.picture, h.title) }}
@@ -60,7 +60,7 @@ DATA = """{% from "macros" import drawing %}
 <p>Every listed id ends as a sample of a shard, or with its reason: listed = in shards + lost + waiting. A band is as
 wide as there are ids.</p>
 <div class="flows">{% for d in figures.flow %}
-<figure><figcaption>{{ d.caption }}</figcaption>{{ d.svg|safe }}</figure>{% endfor %}
+<figure title="from {{ d.source }}"><figcaption>{{ d.caption }}</figcaption>{{ d.svg|safe }}</figure>{% endfor %}
 </div>
 <div class="wide" tabindex="0" role="region" aria-label="ids by source and split"><table>
 <caption>Ids of every source and split</caption>
@@ -116,7 +116,7 @@ tree: its verbs and nouns, or the clean title where it has none (fallback).</cap
 """
 
 TRAINING = """{% from "macros" import drawing %}
-{% for d in figures.overview %}{{ drawing(d, "one") }}{% endfor %}
+{% for d in figures.overview %}{{ drawing(d) }}{% endfor %}
 {% if figures.curves %}
 <p>Losses of different objectives cannot be compared; validation retrieval can. A dashed line marks where the
 curriculum's next stage begins.</p>

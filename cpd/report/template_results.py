@@ -54,7 +54,7 @@ RETRIEVAL = """{% from "macros" import drawing, picture, hit, missing %}
 <p>{{ r.n|count }} held-out titles of {{ r.dataset }} look for their video among all {{ r.n|count }}, by
 <b>{{ r.run }}</b>{% if r.control %}, beside <b>{{ r.control }}</b>{% endif %}. Green frame: the right video.
 Dashed: another of the same class.</p>
-{{ drawing(figures.ranks[loop.index0], "") }}
+{{ drawing(figures.ranks[loop.index0]) }}
 <h3>Found at once <span class="soft">({{ r.found|length }} of {{ r.first|count }}, evenly spread)</span></h3>
 {% for q in r.found %}{{ query(q, r.control) }}{% else %}<p>No title found its video at once.</p>{% endfor %}
 <h3>Worst failures <span class="soft">(the lowest {{ r.missed|length }} of {{ (r.n - r.first)|count }})</span></h3>

@@ -52,6 +52,9 @@ def test_numbers_say_where_they_come_from(page: Page) -> None:
     buttons = [attrs for tag, attrs in page.tags if tag == "button" and "title" in attrs]
     popovers = {attrs["id"] for tag, attrs in page.tags if "popover" in attrs}
     assert {attrs["popovertarget"] for attrs in buttons} == popovers
+    figures = [str(attrs["title"]) for tag, attrs in page.tags if tag == "figure"]
+    assert all(source.startswith("from ") for source in figures)
+    assert any(source.endswith("linear/acts-test.predictions.json") for source in figures)
     assert len([attrs for attrs in buttons if "eval/cpd/linear/acts-test.json" in str(attrs["title"])]) == 1
 
 
@@ -102,7 +105,7 @@ def test_the_same_results_give_the_same_bytes(study: Config, html: str, tmp_path
     assert main(["report", "--output", str(target), "--figures", str(figures), "--configfile", configfile]) == 0
     assert target.read_text() == html
     names = sorted(path.name for path in figures.iterdir())
-    assert {"curves.svg", "flow-pairs-train.svg", "map-cpd.svg", "retrieval-acts.svg"} <= set(names)
+    assert {"curves.svg", "flow-pairs-train.svg", "map-cpd.svg", "retrieval-acts-test.svg"} <= set(names)
     assert "of-an-older-report.svg" not in names
     for path in figures.iterdir():
         ElementTree.parse(path)
