@@ -1,0 +1,68 @@
+"""The shipped experiments of temporal persistency are the study's, and the demo's fit the demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cpd.config import Config, evaluation, experiment, load_config
+from cpd.paper import PUBLISHED
+
+ROOT = Path(__file__).parent.parent
+FULL = load_config(ROOT / "config.yaml")
+DEMO = load_config(*(ROOT / name for name in ("config.yaml", "config.demo.yaml", "config.demo-rho.yaml")))
+
+
+@pytest.mark.parametrize("method", ["moco", "simclr", "byol", "swav"])
+@pytest.mark.parametrize("clips", [1, 2, 4])
+def test_the_studys_settings(method: str, clips: int) -> None:
+    """PAPER section 5: 200 epochs, batch 512, cosine, 35 epochs of warm-up; lr .4 of SGD or 4.8 of LARS."""
+    exp = experiment(FULL, f"rho-{method}-{clips}")
+    train, views, rho = exp.train, exp.views, exp.objective.rho
+    assert rho is not None
+    assert (exp.objective.name, rho.method, rho.clips, rho.tau, rho.queue) == ("persistency", method, clips, 0.1, 65536)
+    assert (rho.prototypes, rho.epsilon, rho.iterations, rho.freeze_epochs) == (1000, 0.05, 3, 1)
+    assert (train.batch, train.schedule, train.warmup_epochs, exp.stages[0].epochs) == (512, "cosine", 35, 200)
+    kind = ("sgd", 0.4, 1e-4, False) if method == "moco" else ("lars", 4.8, 1e-6, True)
+    assert (train.optimizer, exp.stages[0].lr, train.weight_decay, train.sync_bn) == kind
+    assert (exp.backbone.depth, views.frames, views.stride, views.size, views.short_side) == (50, 8, 8, 224, (256, 320))
+    assert (views.jitter_p, views.gray_p, views.blur_p, views.flip) == (0.8, 0.2, 0.5, True)
+    assert train.per_rank * max(clips, 2) <= 128  # what 80 GB hold
+    linear = evaluation(FULL, f"rho-{method}-{clips}").linear
+    assert (linear.epochs, linear.optimizer, linear.schedule) == (60, "sgd", "cosine")
+
+
+def test_every_published_row_is_in_the_table_and_is_run() -> None:
+    rows = {row.name: row.run for row in FULL.tables["rho"].rows}
+    assert PUBLISHED["rho"].keys() <= rows.keys()
+    assert set(rows.values()) <= set(FULL.run)
+    assert {column.name for column in FULL.tables["rho"].columns} >= {"Kinetics-400 linear", "UCF101 split 1"}
+    assert {"supervised-r50", "cpd-r50", "cpd-r50-rho", "random-r50"} <= set(rows.values())
+
+
+def test_cross_pair_with_persistency_differs_from_cross_pair_in_that_alone() -> None:
+    alone, both = experiment(FULL, "cpd-r50"), experiment(FULL, "cpd-r50-rho")
+    assert both.objective.rho is not None
+    assert (both.objective.name, both.objective.tau) == (alone.objective.name, alone.objective.tau)
+    assert (both.views, both.train, both.stages) == (alone.views, alone.train, alone.stages)
+
+
+def demo_rows(config: Config) -> list[str]:
+    return [row.run for row in config.tables["rho"].rows if row.run and experiment(config, row.run).objective.rho]
+
+
+def test_the_demo_is_small_and_sees_as_many_clips_as_its_other_rows() -> None:
+    names = demo_rows(DEMO)
+    assert len(names) == 6
+    clips = [stage.epochs for stage in experiment(DEMO, "cpd-r34-stage1").stages]
+    for name in names:
+        exp = experiment(DEMO, name)
+        rho = exp.objective.rho
+        assert rho is not None
+        assert (exp.backbone.depth, exp.backbone.width, exp.views.size, exp.gpus) == (10, 16, 48, 0)
+        assert rho.views * exp.stages[0].epochs == sum(clips)
+        assert rho.method != "moco" or rho.queue <= rho.views * 480 // 4
+        assert not exp.train.sync_bn
+        assert evaluation(DEMO, name).linear == evaluation(DEMO, "cpd-r34-stage1").linear
+        assert evaluation(DEMO, name).features == evaluation(DEMO, "cpd-r34-stage1").features
