@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 BANKED = ("cross_pair", "self_instance")
 TEXT_WIDTH = {"transformers": 768, "skip_thoughts": 4800, "word2vec": 300}  # E of the published encoders
 FLOAT = 4
+WIDTH = {"fp32": FLOAT, "bf16": 2}
 
 
 @cache
@@ -43,7 +44,7 @@ def banks(config: Config, exp: Experiment) -> int:
     if exp.objective.name not in BANKED:
         return 0
     pairs = round(sum(videos(config, source, "train") for source in exp.sources))
-    return 2 * FLOAT * exp.heads.dim * pairs
+    return 2 * WIDTH[exp.objective.banks] * exp.heads.dim * pairs
 
 
 def checkpoints(config: Config, exp: Experiment) -> int:

@@ -152,9 +152,24 @@ def test_what_has_no_banks_says_so(paper: Config) -> None:
         assert storage.banks(paper, experiment(paper, name)) == 0
 
 
+def test_banks_of_half_the_precision_take_half(paper: Config) -> None:
+    half = msgspec.structs.replace(paper, experiments={**paper.experiments, "half": {"objective": {"banks": "bf16"}}})
+    whole = storage.banks(paper, experiment(paper, "cpd-r34-stage1"))
+    assert 2 * storage.banks(half, experiment(half, "half")) == whole
+
+
 def test_text_names_everything(whole: Plan) -> None:
     text = as_text(whole)
-    for word in ("cpd-r34-stage1", "instagram", "pretrain", "31.2 TFLOP/s", "266,440 downloads", "GPU-hours"):
+    words = (
+        "cpd-r34-stage1",
+        "instagram",
+        "pretrain",
+        "31.2 TFLOP/s",
+        "266,440 downloads",
+        "GPU-hours",
+        "finetune 1, ",
+    )
+    for word in words:
         assert word in text
     assert "data/skip-thoughts/utable.npy  (cpd-r34-lsmdc-skip, cpd-r34-tree-skip)" in text
 
