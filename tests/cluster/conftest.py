@@ -22,10 +22,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def slurm() -> Iterator[Cluster]:
+def two_nodes() -> Iterator[Cluster]:
     """Two nodes, each with two stand-ins for GPUs."""
     with cluster() as running:
         yield running
+
+
+@pytest.fixture
+def slurm(two_nodes: Cluster) -> Iterator[Cluster]:
+    """The same for every test, without what the one before may have left."""
+    yield two_nodes
+    two_nodes.clear()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -59,6 +59,19 @@ class Cluster:
 
     folder: Path
     env: dict[str, str]
+    started: list[subprocess.Popen] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """End what a test left behind: its Snakemakes, then their jobs."""
+        for snakemake in self.started:
+            if snakemake.poll() is None:
+                os.killpg(snakemake.pid, signal.SIGKILL)
+        self.started.clear()
+        self.ask("scancel", "--user", str(os.getuid()))
+        end = time.monotonic() + 60
+        while self.ask("squeue", "--noheader", "--states=R,CG,S,PD"):
+            assert time.monotonic() < end, "jobs do not end"
+            time.sleep(0.2)
 
     def tool(self, *words: str) -> str:
         """Run `mini_slurm.sh WORDS`; its output."""
@@ -114,7 +127,10 @@ def start(folder: Path, *options: str, on: Cluster | None = None, files: tuple[s
         command[3:3] = ["--profile", "slurm"]
         env = {**env, "PATH": f"{on.folder / 'bin'}:{env['PATH']}"}
     with open(folder / "snakemake.log", "ab") as log:
-        return subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+    if on is not None:
+        on.started.append(process)
+    return process
 
 
 def finish(process: subprocess.Popen, folder: Path, *, patience: float = PATIENCE) -> None:

@@ -43,7 +43,7 @@ def namespaces_work() -> bool:
 
 
 @pytest.fixture(scope="module")
-def two_nodes() -> Iterator[Cluster]:
+def two_addresses() -> Iterator[Cluster]:
     with cluster(netns=namespaces_work(), port=27050) as running:
         yield running
 
@@ -53,7 +53,7 @@ def weights(folder: Path) -> str:
 
 
 def test_two_nodes_one_dies_and_the_result_is_that_of_two_local_ranks(
-    two_nodes: Cluster, ready: Path, tmp_path: Path
+    two_addresses: Cluster, ready: Path, tmp_path: Path
 ) -> None:
     local = tmp_path / "local"
     shutil.copytree(ready, local, symlinks=True)
@@ -64,20 +64,20 @@ def test_two_nodes_one_dies_and_the_result_is_that_of_two_local_ranks(
 
     disk = tmp_path / "disk"
     change_profile(ready, '# scratch: "$TMPDIR"', f'scratch: "{disk}/$SLURMD_NODENAME"')
-    snakemake = start(ready, "--", TABLE, on=two_nodes, files=files)
+    snakemake = start(ready, "--", TABLE, on=two_addresses, files=files)
     until(lambda: len(checkpoints(ready)) >= 2, what="two checkpoints", process=snakemake)
     frozen = freeze(ready)
-    (job,) = [job for job in two_nodes.jobs("pretrain") if two_nodes.job(job)["Comment"].endswith("cpd-r34")]
-    assert two_nodes.job(job)["NodeList"] == "n[1-2]"
-    assert two_nodes.job(job)["TresPerNode"] == "gres:gpu:1"
+    (job,) = [job for job in two_addresses.jobs("pretrain") if two_addresses.job(job)["Comment"].endswith("cpd-r34")]
+    assert two_addresses.job(job)["NodeList"] == "n[1-2]"
+    assert two_addresses.job(job)["TresPerNode"] == "gres:gpu:1"
     places = {Path(f"/proc/{pid}/environ").read_bytes().split(b"SLURMD_NODENAME=")[1][:2] for pid in frozen}
     assert places == {b"n1", b"n2"}
 
-    two_nodes.tool("node-dies", "n2")
-    until(lambda: two_nodes.job(job)["JobState"] == "PENDING", what="requeued", process=snakemake)
-    two_nodes.tool("node-returns", "n2")
+    two_addresses.tool("node-dies", "n2")
+    until(lambda: two_addresses.job(job)["JobState"] == "PENDING", what="requeued", process=snakemake)
+    two_addresses.tool("node-returns", "n2")
     finish(snakemake, ready)
-    assert two_nodes.job(job)["Restarts"] == "1"
+    assert two_addresses.job(job)["Restarts"] == "1"
     assert read_json(ready / RUN / "metrics.json")["world_size"] == 2
     assert weights(ready) == weights(local)
     assert table(ready) == table(local)
