@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cpd.errors import CpdError
-from cpd.evaluate.predictions import Classified, predictions_path, read_predictions
+from cpd.evaluate.predictions import Classified, predictions_path
 from cpd.report.choose import Measurement, predicted, shown
+from cpd.report.predictions import read_beside, read_current
 
 if TYPE_CHECKING:
     from cpd.config import Config
@@ -73,15 +74,18 @@ def by_class(config: Config) -> tuple[list[ByClass], list[str]]:
     found, problems = [], []
     for row in [row for row in first if row is not None][:PANELS]:
         same = [r for r in rows if (r.protocol, r.dataset, r.split) == (row.protocol, row.dataset, row.split)]
+        others = [r for r in same if r.run != row.run]
+        beside, wrong = read_beside(config, others[0] if others else None, Classified)
         try:
-            found.append(_by_class(row, next((r for r in same if r.run != row.run), None)))
+            found.append(_by_class(config, row, beside, control=others[0].run if beside else None))
         except CpdError as error:
-            problems.append(str(error))
+            wrong.insert(0, str(error))
+        problems += wrong
     return found, problems
 
 
-def _by_class(row: Measurement, beside: Measurement | None) -> ByClass:
-    own = _read(row)
+def _by_class(config: Config, row: Measurement, beside: Classified | None, *, control: str | None) -> ByClass:
+    own = read_current(config, row, Classified)
     feature = "res5" if "res5" in own.top5 else next(iter(own.top5))
     truth = [own.classes[label] for label in own.labels]
     guess = _guesses(own, feature)
@@ -91,7 +95,7 @@ def _by_class(row: Measurement, beside: Measurement | None) -> ByClass:
     taken = Counter(zip(truth, guess, strict=True))
     return ByClass(
         run=row.run,
-        control=beside.run if beside and any(score.control is not None for score in scores) else None,
+        control=control if any(score.control is not None for score in scores) else None,
         protocol=row.protocol,
         dataset=row.dataset,
         split=row.split,
@@ -107,26 +111,17 @@ def _by_class(row: Measurement, beside: Measurement | None) -> ByClass:
     )
 
 
-def _read(row: Measurement) -> Classified:
-    found = read_predictions(predictions_path(row.path))
-    if not isinstance(found, Classified) or not found.keys or not found.top5:
-        raise CpdError(f"{row.path}: its predictions are not of a classification", hint="delete them and run it again")
-    return found
-
-
 def _guesses(found: Classified, feature: str) -> list[str]:
     """The first guess of every item; "" where there is none."""
     return [found.classes[best[0]] if best else "" for best in found.top5[feature]]
 
 
-def _control(row: Measurement | None, feature: str) -> dict[str, float]:
+def _control(found: Classified | None, feature: str) -> dict[str, float]:
     """Accuracy by class of the control run; {} where it has no predictions."""
-    if row is None or not predictions_path(row.path).is_file():
+    if found is None or feature not in found.top5:
         return {}
-    found = _read(row)
     truth = [found.classes[label] for label in found.labels]
-    scores = _scores(truth, _guesses(found, feature), {}) if feature in found.top5 else []
-    return {score.name: score.accuracy for score in scores}
+    return {score.name: score.accuracy for score in _scores(truth, _guesses(found, feature), {})}
 
 
 def _scores(truth: list[str], guess: list[str], control: dict[str, float]) -> list[Score]:

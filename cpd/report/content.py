@@ -91,7 +91,7 @@ def gather(config: Config) -> Content:
             galleries=step("clips", lambda: titles.galleries(config)),
             curves=curves.curves(config),
             tables=[table_view.view(config, name, cells[name], results) for name in config.tables],
-            measured=table_view.measured(cells),
+            measured=table_view.measured(config, cells),
             retrievals=retrievals,
             classes=by_class,
             maps=maps,

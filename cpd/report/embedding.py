@@ -87,11 +87,12 @@ def purity(emb_ND: Points, labels: list[str]) -> tuple[float, float]:
 
 
 def _map(config: Config, run: str, dataset: str) -> Map:
-    from cpd.evaluate.features import features_path, load
+    from cpd.evaluate.datasets import load_split
+    from cpd.evaluate.features import features_path
 
     spec = config.datasets[dataset]
     path = features_path(config, run, source=spec.source, split=spec.test)
-    features = load(path)
+    features = load_split(config, run, source=spec.source, split=spec.test)
     if len(features) < FEWEST:
         raise CpdError(f"{run}: {len(features)} videos make no map", hint=f"a map needs {FEWEST}")
     rows = spread(len(features), MOST)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from cpd.config import experiment
 from cpd.errors import CpdError
-from cpd.evaluate.predictions import Ranked, Retrieved, predictions_path, read_predictions
+from cpd.evaluate.predictions import Ranked, Retrieved, predictions_path
 from cpd.evaluate.result import parse_run
 from cpd.report.choose import Measurement, predicted, shown
 from cpd.report.pictures import Picture, spread, thumbnail
+from cpd.report.predictions import read_beside, read_current
 from cpd.report.safe import shorten
 from cpd.report.shelf import Shelf, Shot
 
@@ -80,11 +81,13 @@ def retrievals(config: Config) -> tuple[list[Retrieval], list[str]]:
     found, problems = [], []
     both = [row for row in predicted(config) if row.protocol == "retrieval"]
     for row in [row for row in both if row.run == shown(config).run]:
-        beside = next((b for b in both if b.run != row.run and (b.dataset, b.split) == (row.dataset, row.split)), None)
+        same = [b for b in both if b.run != row.run and (b.dataset, b.split) == (row.dataset, row.split)]
+        beside, wrong = read_beside(config, same[0] if same else None, Retrieved)
         try:
-            found.append(_retrieval(config, row, beside))
+            found.append(_retrieval(config, row, beside, control=same[0].run if beside else None))
         except CpdError as error:
-            problems.append(str(error))
+            wrong.insert(0, str(error))
+        problems += wrong
     return found, problems
 
 
@@ -94,9 +97,9 @@ def recalls(ranks: list[int], ks: list[int]) -> list[float]:
     return [100.0 * bisect.bisect_right(ordered, k) / len(ordered) for k in ks]
 
 
-def _retrieval(config: Config, row: Measurement, beside: Measurement | None) -> Retrieval:
-    own = _read(row)
-    other = _ranks_beside(beside, own.keys)
+def _retrieval(config: Config, row: Measurement, beside: Retrieved | None, *, control: str | None) -> Retrieval:
+    own = read_current(config, row, Retrieved)
+    other = beside.t2v.rank if beside and beside.keys == own.keys else []
     scene = _Scene(config, row, own, other)
     order = sorted(range(len(own.keys)), key=lambda i: (own.t2v.rank[i], i))
     first = [i for i in order if own.t2v.rank[i] == 1]
@@ -104,7 +107,7 @@ def _retrieval(config: Config, row: Measurement, beside: Measurement | None) -> 
     back = spread(len(own.keys), BACK)
     return Retrieval(
         run=row.run,
-        control=beside.run if beside and other else None,
+        control=control if other else None,
         dataset=row.dataset,
         split=row.split,
         source=str(predictions_path(row.path)),
@@ -116,21 +119,6 @@ def _retrieval(config: Config, row: Measurement, beside: Measurement | None) -> 
         missed=tuple(scene.query(i, own.t2v) for i in worst),
         back=tuple(scene.query(i, own.v2t) for i in back),
     )
-
-
-def _read(row: Measurement) -> Retrieved:
-    found = read_predictions(predictions_path(row.path))
-    if not isinstance(found, Retrieved):
-        raise CpdError(f"{row.path}: its predictions are not of a retrieval", hint="delete them and run it again")
-    return found
-
-
-def _ranks_beside(row: Measurement | None, keys: list[str]) -> list[int]:
-    """Ranks of the same pairs in the control run; [] where it has none."""
-    if row is None or not predictions_path(row.path).is_file():
-        return []
-    found = _read(row)
-    return found.t2v.rank if found.keys == keys else []
 
 
 class _Scene:

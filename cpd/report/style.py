@@ -44,6 +44,7 @@ tbody th{font-weight:400;min-width:9rem}
 tbody tr:hover{background:var(--wash)}
 .n{text-align:right;white-space:nowrap}
 td.pub{color:var(--soft)}
+td.why{min-width:15rem}
 th small{display:block;color:var(--soft);font-size:.78rem;font-weight:400}
 tr.total>*{border-top:2px solid var(--ink);font-weight:600}
 button.v{font:inherit;color:inherit;background:none;border:0;padding:0 .1rem;margin:0;cursor:pointer;

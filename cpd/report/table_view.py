@@ -123,11 +123,12 @@ def view(config: Config, name: str, found: list[Cell] | CpdError, results: dict[
     return TableView(name, title, columns, rows, seeds, is_comparable)
 
 
-def measured(found: dict[str, list[Cell] | CpdError]) -> tuple[int, int]:
-    """How many cells hold a value, of those that are to be measured."""
+def measured(config: Config, found: dict[str, list[Cell] | CpdError]) -> tuple[int, int]:
+    """How many cells hold a value, of those that are to be measured; those of a table that fails hold none."""
     cells = [cell for value in found.values() if not isinstance(value, CpdError) for cell in value]
-    wanted = [cell for cell in cells if "not run: " not in cell.note and "not measured for this row" not in cell.note]
-    return sum(cell.measured is not None for cell in wanted), len(wanted)
+    rows = [(table, row) for table in config.tables.values() for row in table.rows if row.run]
+    wanted = sum(not row.columns or column.name in row.columns for table, row in rows for column in table.columns)
+    return sum(cell.measured is not None for cell in cells), wanted
 
 
 def _row(config: Config, name: str, cells: list[tuple[str, Cell]], results: dict[str, Result]) -> RowView:

@@ -71,7 +71,7 @@ wide as there are ids.</p>
 <tr><td>{{ f.source }}</td><td>{{ f.split }}</td><td class="n">{{ f.listed|count }}</td>
 <td class="n">{{ f.samples|count }}</td><td class="n">{{ f.samples|percent(f.listed) }}</td>
 <td class="n">{{ f.lost.values()|sum|count }}</td><td class="n">{{ f.waiting|count }}</td>
-<td>{% for reason, n in f.lost.items() %}{{ reason }} {{ n|count }}{{ ", " if not loop.last }}{% else %}—
+<td class="why">{% for reason, n in f.lost.items() %}{{ reason }} {{ n|count }}{{ ", " if not loop.last }}{% else %}—
 {%- endfor %}</td>
 </tr>{% endfor %}</tbody></table></div>
 {% for f in c.flows if f.problem %}<p class="lost">{{ f.source }}, {{ f.split }}: {{ f.problem }}</p>{% endfor %}

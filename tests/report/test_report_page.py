@@ -126,7 +126,7 @@ def test_a_page_of_nothing_names_what_is_missing(tmp_path: Path) -> None:
     assert not page.unclosed
     for wanted in (
         "Nothing has been fetched yet of: pairs train, pairs val.", "No source has an index.json yet",
-        "No titles have been parsed yet", "No run has a log yet", "missing: ", "predictions.json: no such file",
+        "No titles have been parsed yet", "No run has a log yet", "missing: ", "retrieval/acts-test.json: no such file",
         "No run has finished yet", "No result files yet", "0 of 9",
     ):  # fmt: skip
         assert wanted in page.text, wanted
@@ -148,6 +148,7 @@ def test_a_stale_result_shows_its_reason_and_no_number(own: Config, figures: dic
     page = Page(render(gather(changed), figures))
     assert "measured with other settings" in page.text
     assert "Hint: run its protocol again" in page.text
+    assert "0 of 9" in page.text
     assert f"{75.0:.1f}" not in re.sub(r"R@10.*", "", page.text.split("Retrieval")[0])
 
 

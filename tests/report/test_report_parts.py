@@ -13,6 +13,7 @@ import pytest
 from cpd.config import Config, load_config
 from cpd.errors import ConfigError, CpdError
 from cpd.evaluate.predictions import predictions_path
+from cpd.evaluate.result import model_path
 from cpd.report import (
     choose,
     classes,
@@ -82,7 +83,7 @@ def test_cells_carry_their_origin(study: Config) -> None:
     assert len(origin.weights) == 12
     assert (origin.run, origin.seed, origin.n, origin.seconds) == ("cpd", 0, N_VAL, 90.0)
     assert all(word in cell.summary for word in (origin.path, origin.weights, origin.config, origin.code, "90 s"))
-    assert table_view.measured(cells) == (6, 9), "two runs of three columns; one run has nothing"
+    assert table_view.measured(study, cells) == (6, 9), "two runs of three columns; one run has nothing"
     assert table.rows[2].note == "not run: needs a <b>checkpoint</b>"
     assert "missing: " in table.rows[3].cells[0].why[0]
 
@@ -274,6 +275,27 @@ def test_without_the_controls_predictions_the_run_stands_alone(own: Config) -> N
     for path in choose.prediction_files(own):
         if "shuffled" in path.parts:
             path.unlink()
-    assert retrieval.retrievals(own)[0][0].control is None
-    assert all(found.control is None for found in classes.by_class(own)[0])
-    assert all(score.control is None for found in classes.by_class(own)[0] for score in found.scores)
+    (found,), problems = retrieval.retrievals(own)
+    assert (found.control, found.control_ranks) == (None, [])
+    assert len(problems) == 1
+    assert "shuffled/retrieval/acts-test.predictions.json: no such file" in problems[0]
+    panels, problems = classes.by_class(own)
+    assert len(problems) == len(panels) == 2
+    assert all(panel.control is None and score.control is None for panel in panels for score in panel.scores)
+
+
+def test_predictions_of_other_settings_are_not_shown(own: Config) -> None:
+    changed = config_of(Path(own.results).parent, evaluate={"retrieval": {"n": 7}, "linear": {"epochs": 3}})
+    found, problems = retrieval.retrievals(changed)
+    assert not found
+    assert all("measured with other settings than the config's" in problem for problem in problems)
+    panels, problems = classes.by_class(changed)
+    assert [panel.protocol for panel in panels] == ["zeroshot"]
+    assert len(problems) == 2, "the linear probe of either run"
+
+
+def test_features_of_other_weights_make_no_map(own: Config) -> None:
+    model_path(own, "cpd").write_bytes(b"trained again")
+    found, problems = embedding.maps(own)
+    assert [row.run for row in found] == ["shuffled"]
+    assert "not made from" in problems[0]

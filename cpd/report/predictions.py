@@ -1,0 +1,40 @@
+"""Predictions of the shown runs, which must be of the config's settings: what is shown is never stale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from cpd.errors import CpdError
+from cpd.evaluate.predictions import Predictions, predictions_path, read_predictions
+from cpd.evaluate.result import config_digest, read_result
+
+if TYPE_CHECKING:
+    from cpd.config import Config
+    from cpd.report.choose import Measurement
+
+P = TypeVar("P", bound=Predictions)
+
+
+def read_current(config: Config, row: Measurement, kind: type[P]) -> P:
+    """The predictions beside a result.
+
+    Raises:
+        CpdError: they or the result are missing or damaged, of another kind, or of other settings than the config's.
+    """
+    result = read_result(row.path)
+    if result.config_digest != config_digest(config, row.run, protocol=row.protocol, dataset=row.dataset):
+        raise CpdError(f"{row.path}: measured with other settings than the config's", hint="run its protocol again")
+    found = read_predictions(predictions_path(row.path))
+    if not isinstance(found, kind) or not found.keys:
+        raise CpdError(f"{row.path}: its predictions are not {kind.__name__}", hint="delete them and run it again")
+    return found
+
+
+def read_beside(config: Config, row: Measurement | None, kind: type[P]) -> tuple[P | None, list[str]]:
+    """The predictions of the control run, or None and what is wrong with them."""
+    if row is None:
+        return None, []
+    try:
+        return read_current(config, row, kind), []
+    except CpdError as error:
+        return None, [str(error)]
