@@ -97,7 +97,7 @@ class Cluster:
 @contextmanager
 def cluster(*, netns: bool = False, port: int = 27000) -> Iterator[Cluster]:
     """A Slurm of two nodes for as long as the block lasts."""
-    folder = Path(f"/tmp/cpd-slurm-{os.getpid()}")  # short, and open to munge, which pytest's folders are not
+    folder = Path(f"/tmp/cpd-slurm-{os.getpid()}-{port}")  # short, and open to munge, which pytest's folders are not
     env = {
         **os.environ,
         "MINI_SLURM_DIR": str(folder),
