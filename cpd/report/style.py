@@ -89,10 +89,11 @@ footer{margin-top:3rem;color:var(--soft);font-size:.85rem}
  th,td{padding:.3rem .45rem}.back{grid-template-columns:6rem 1fr}}
 @media print{@page{margin:14mm}html{font-size:12px}body{font-size:1rem;max-width:none;padding:0}
  nav,[popover],.moving{display:none!important}
- h2,h3,p.soft{break-after:avoid;break-inside:avoid}h2{border-top-width:2px;margin-top:1.6rem}
+ h2,h3,h2+p,h3+p{break-after:avoid;break-inside:avoid}h2{border-top-width:2px;margin-top:1.6rem}
  figure,table,.tiles li,tr,.keep{break-inside:avoid}.maps{grid-template-columns:1fr 1fr}
  .panels{grid-template-columns:repeat(3,1fr)}
- .wide.matrix img{max-width:100%}.cards{grid-template-columns:repeat(3,1fr)}.wide,.hits{overflow:visible}
+ .pairs{flex-wrap:nowrap;gap:1rem}.pairs>figure{flex:0 0 18rem}.wide.matrix img{max-width:100%}
+ .cards{grid-template-columns:repeat(3,1fr)}.wide,.hits{overflow:visible}
  table{font-size:.85rem}th,td{padding:.15rem .4rem}tbody th{min-width:0}.n{white-space:normal}
  button.v{text-decoration:none}a{color:inherit;text-decoration:none}
  *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
