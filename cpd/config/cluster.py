@@ -9,7 +9,7 @@ class Cluster(Strict, frozen=True, kw_only=True):
     """The cluster (docs/cluster.md); partition, account and kind of GPU stand in `profiles/slurm/config.yaml`.
 
     Attributes:
-        gpus_per_node: a pretraining with more `gpus` than this takes several nodes, each with the same number of them;
+        gpus_per_node: a pretraining with more `gpus` than this takes several whole nodes (`gpus` must be a multiple);
             fine-tuning and features take one node's at most.
     """
 

@@ -95,13 +95,14 @@ class Cluster:
 
 
 @contextmanager
-def cluster(*, netns: bool = False, port: int = 27000) -> Iterator[Cluster]:
-    """A Slurm of two nodes for as long as the block lasts."""
+def cluster(*, netns: bool = False, port: int = 27000, gpus: int = 2) -> Iterator[Cluster]:
+    """A Slurm of two nodes, each with a few stand-ins for GPUs, for as long as the block lasts."""
     folder = Path(f"/tmp/cpd-slurm-{os.getpid()}-{port}")  # short, and open to munge, which pytest's folders are not
     env = {
         **os.environ,
         "MINI_SLURM_DIR": str(folder),
         "MINI_SLURM_PORT": str(port),
+        "MINI_SLURM_GPUS": str(gpus),
         "MINI_SLURM_NETNS": str(int(netns)),
     }
     here = Cluster(folder, env)

@@ -31,7 +31,6 @@ rule pretrain:
         mpi=lambda w: several(w.run, "srun"),
         tasks=lambda w: several(w.run, nodes(w.run)),
         tasks_per_gpu=lambda w: several(w.run, 0),
-        gres=lambda w: several(w.run, f"gpu:{gpus_here(w.run)}"),
     params:
         config=lambda w: digest(
             experiment(w.run), C.encoders[experiment(w.run).encoder]

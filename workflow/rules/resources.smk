@@ -13,14 +13,14 @@ def gpus_of_a_node(run: str) -> int:
 
 
 def nodes(run: str) -> int:
-    """Nodes of a pretraining: more than one where its GPUs are more than a node has."""
+    """Nodes of a pretraining: more than one where its GPUs are more than a node has; then whole ones, so that Slurm
+    cannot spread them unevenly."""
     gpus, most = experiment(run).gpus, C.cluster.gpus_per_node
-    count = max(1, -(-gpus // most))
-    if gpus % count:
+    if gpus > most and gpus % most:
         raise WorkflowError(
-            f"{run}: {gpus} gpus cannot be divided evenly among {count} nodes of at most {most} (cluster.gpus_per_node)"
+            f"{run}: {gpus} gpus are not whole nodes of {most} (cluster.gpus_per_node): change one of them"
         )
-    return count
+    return max(1, gpus // most)
 
 
 def gpus_here(run: str) -> int:
