@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cpd.errors import CpdError
+from cpd.objectives.rho.byol import Byol
 from cpd.objectives.rho.method import Steps
+from cpd.objectives.rho.moco import Moco
 from cpd.objectives.rho.momentum import MomentumEncoder, momentum_at
 from cpd.objectives.rho.projection import project
 from cpd.objectives.rho.queue import Queue
@@ -147,3 +149,26 @@ def test_prototypes_are_frozen_in_the_first_epoch_and_stay_unit() -> None:
 def test_a_checkpoint_of_another_method_is_refused() -> None:
     with pytest.raises(CpdError, match="'persistency moco', this run's is 'persistency swav'"):
         swav().load_memory({"kind": "persistency moco", "done": 1})
+
+
+@pytest.mark.parametrize("kind", ["moco", "byol"])
+def test_the_momentum_encoder_follows_after_each_step_at_the_momentum_of_that_step(kind: str) -> None:
+    torch.manual_seed(1)
+    tower, head = Tower(), nn.Linear(4, 5)
+    keys = encoder(tower, head)
+    if kind == "moco":
+        method: Moco | Byol = Moco(head, keys, Queue(8, 5), tau=0.1, momentum=0.6, steps=STEPS)
+    else:
+        method = Byol(head, nn.Linear(5, 5), keys, momentum=0.6, steps=STEPS)
+    live = [p.detach().clone() for p in [*tower.parameters(), *head.parameters()]]
+    wanted = [p.clone() for p in live]
+    with torch.no_grad():
+        for parameter in [*tower.parameters(), *head.parameters()]:
+            parameter.add_(1.0)
+    for step in range(3):
+        method.update(torch.ones(4, 2, 5) if kind == "moco" else None)
+        m = 1 - 0.4 * (math.cos(math.pi * step / 10) + 1) / 2
+        wanted = [m * old + (1 - m) * (p + 1) for old, p in zip(wanted, live, strict=True)]
+        for parameter, value in zip(keys.parameters(), wanted, strict=True):
+            torch.testing.assert_close(parameter, value)
+    assert method.done == 3
