@@ -21,15 +21,11 @@ from pathlib import Path
 import cv2
 import torch
 
-from benchmarks import record, report
+from benchmarks import NAMES, record, report
 from benchmarks.harness import Options, cpu_seconds
 from benchmarks.machine import describe
 from benchmarks.record import Findings, Result
 
-NAMES = (
-    "clips", "augment", "loader", "loader_memory", "losses", "backbones", "frozen_text", "knn", "linear", "titles",
-    "planning", "growth",
-)  # fmt: skip
 ROOT = Path(__file__).parents[1]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import plots
+from benchmarks import NAMES, plots
 from benchmarks.harness import median
 from benchmarks.record import Chart, Result, Row, Table, Target
 from cpd.fileio import write_bytes, write_text
 
 INTRO = Path(__file__).with_name("intro.md")
+RATES = (500, 1500)  # clips a second of one GPU
 GPU = Path(__file__).with_name("gpu.md")
 
 
@@ -22,19 +23,25 @@ def write(results: Mapping[str, Result], docs: Path) -> Path:
     """
     if not results:
         raise SystemExit("error: no results. Hint: `python -m benchmarks run`")
+    results = {name: results[name] for name in sorted(results, key=_place)}
     parts = [INTRO.read_text().strip(), *_machines(results), *_targets(results)]
     for name, result in results.items():
         parts += _section(name, result, docs)
-    parts.append(GPU.read_text().strip())
+    parts += [GPU.read_text().strip(), *_cores(results)]
     page = docs / "benchmarks.md"
     write_text(page, "\n\n".join(parts) + "\n")
     return page
 
 
+def _place(name: str) -> int:
+    return NAMES.index(name) if name in NAMES else len(NAMES)
+
+
 def _machines(results: Mapping[str, Result]) -> list[str]:
     """The machine, or the machines where they differ; smoke runs are told."""
-    machines = {tuple(result.machine.items()) for result in results.values()}
+    machines = {tuple(item for item in r.machine.items() if item[0] != "commit") for r in results.values()}
     lines = [", ".join(f"{key} {value}" for key, value in machine) for machine in sorted(machines)]
+    lines.append(f"commit {', '.join(sorted({result.machine['commit'] for result in results.values()}))}")
     quick = [name for name, result in results.items() if result.quick]
     warning = [f"**Smoke run, these numbers mean nothing: {', '.join(quick)}.**"] if quick else []
     seconds = sum(result.wall_seconds for result in results.values())
@@ -68,6 +75,20 @@ def is_reached(target: Target) -> bool:
     value = median(target.values)
     above = target.at_least is None or value >= target.at_least
     return above and (target.at_most is None or value <= target.at_most)
+
+
+def _cores(results: Mapping[str, Result]) -> list[str]:
+    """How many cores feed a GPU, by the loader's measured cost."""
+    if "loader" not in results:
+        return []
+    head = "| loader | CPU ms a clip | " + " | ".join(f"cores for {rate} clips/s" for rate in RATES) + " |"
+    lines = [head, "|---|---:|" + "---:|" * len(RATES)]
+    for row in results["loader"].found.tables[0].rows:
+        if row.values:
+            ms = median(row.values)
+            cells = [f"{ms * rate / 1000:.1f}" for rate in RATES]
+            lines.append(f"| {row.name} | {_number(ms)} | {' | '.join(cells)} |")
+    return ["Cores that keep one GPU busy, by the loader's cost on the processor above:", "\n".join(lines)]
 
 
 def _section(name: str, result: Result, docs: Path) -> list[str]:
