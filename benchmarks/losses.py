@@ -90,7 +90,7 @@ def run(options: Options) -> Findings:
     table = _times(problem, options)
     return Findings(
         title=TITLE,
-        about=f"N = {len(problem.bank_ND):,} rows, d = {DIM}, B = {len(problem.f_BD)}, forward + backward, one direction",
+        about=f"N = {len(problem.bank_ND):,}, d = {DIM}, B = {len(problem.f_BD)}, forward + backward, one direction",
         tables=(table,),
         targets=tuple(_targets(table)),
         charts=(_memory(problem, options),),
