@@ -134,7 +134,8 @@ def _alone() -> World:
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    return f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return "CPU, 1 thread" if threads == 1 else f"CPU, {threads} threads"
 
 
 class _Clock:
