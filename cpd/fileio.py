@@ -44,6 +44,14 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
+def give_usual_mode(path: Path) -> None:
+    """Give a file the mode that the umask gives to new files: safetensors writes for its owner alone."""
+    probe = path.with_name(f".tmp.{os.getpid()}.{secrets.token_hex(4)}.mode")
+    probe.touch()
+    path.chmod(probe.stat().st_mode)
+    probe.unlink()
+
+
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with atomic_path(path) as beside:

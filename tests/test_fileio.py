@@ -87,3 +87,12 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, content: bytes | None, wan
 def test_digest_is_that_of_the_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert fileio.sha256_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_file_written_for_its_owner_alone_gets_the_usual_mode(tmp_path: Path) -> None:
+    usual, own = tmp_path / "usual", tmp_path / "own"
+    usual.touch()
+    own.touch(mode=0o600)
+    fileio.give_usual_mode(own)
+    assert own.stat().st_mode == usual.stat().st_mode
+    assert sorted(tmp_path.iterdir()) == [own, usual]

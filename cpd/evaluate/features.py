@@ -29,7 +29,7 @@ from cpd.engine.distributed import World
 from cpd.errors import CpdError
 from cpd.evaluate.embed import Embedded, Parts, embed
 from cpd.evaluate.result import hash_inputs, model_path, settings_of, versions
-from cpd.fileio import atomic_path
+from cpd.fileio import atomic_path, give_usual_mode
 
 if TYPE_CHECKING:
     from cpd.models.checkpoint import Embedder
@@ -169,10 +169,8 @@ def save(path: str | Path, features: Features) -> None:
     tensors["rows"] = torch.frombuffer(bytearray(msgspec.json.encode(rows)), dtype=torch.uint8)
     provenance = json.dumps(features.provenance, sort_keys=True)
     with atomic_path(path) as beside:
-        beside.touch()
-        mode = beside.stat().st_mode  # as the umask says; safetensors would leave a file for its owner alone
         save_file(tensors, beside, metadata={"provenance": provenance})
-        beside.chmod(mode)
+        give_usual_mode(beside)
 
 
 def load(path: str | Path) -> Features:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from cpd.config import Encoder, Experiment
 from cpd.errors import CpdError
-from cpd.fileio import atomic_path, read_json, sha256_file, write_json
+from cpd.fileio import atomic_path, give_usual_mode, read_json, sha256_file, write_json
 from cpd.models import resnet3d
 from cpd.models.embedder import Embedder as Embedder
 from cpd.models.resnet3d import SlowResNet
@@ -86,6 +86,7 @@ def write_run(
     kept = {name: _plain(value) for name, value in state.items() if with_text or not name.startswith(LANGUAGE_MODEL)}
     with atomic_path(folder / WEIGHTS) as beside:
         save_file(kept, beside, metadata={"format": "pt"})
+        give_usual_mode(beside)
     run = RunConfig(
         experiment=exp,
         encoder=encoder,

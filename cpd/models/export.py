@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cpd.errors import CpdError
-from cpd.fileio import write_text
+from cpd.fileio import give_usual_mode, write_text
 from cpd.models.card import model_card
 from cpd.models.checkpoint import CONFIG, load_embedder, read_config, write_run
 from cpd.models.sentence_tower import FrozenTower
@@ -67,6 +67,8 @@ def _save_encoder(tower: SentenceTower, encoder: Encoder, folder: Path) -> Encod
     """Write the language model into `folder`; the encoder with its paths from there."""
     if isinstance(tower, TextTower):
         tower.encoder.save_pretrained(folder / ENCODER)  # type: ignore[operator]
+        for weights in (folder / ENCODER).glob("*.safetensors"):
+            give_usual_mode(weights)
         tower.tokenizer.save_pretrained(folder / ENCODER)
         return msgspec.structs.replace(encoder, path=ENCODER)
     if not isinstance(tower, FrozenTower):

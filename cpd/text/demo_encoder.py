@@ -21,7 +21,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from cpd.errors import CpdError
-from cpd.fileio import write_json
+from cpd.fileio import give_usual_mode, write_json
 from cpd.text.folders import whole_folder
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _save(model: Any, tokenizer: Any, metrics: dict[str, Any], output: str | Pat
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with whole_folder(output) as folder:
         model.save_pretrained(folder)
-        (folder / "model.safetensors").chmod(0o644)  # written for its owner alone
+        give_usual_mode(folder / "model.safetensors")
         tokenizer.save_pretrained(folder)
         write_json(folder / "metrics.json", metrics)
 
