@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from cpd.errors import CpdError
 from cpd.video import sample, transforms
-from cpd.video.decode import decode_frames
+from cpd.video.decode import Verified, decode_frames
 from cpd.video.probe import VideoError
 from cpd.video.views import all_views, rho_views
 
@@ -145,7 +145,7 @@ class _Videos:
         digests = np.frombuffer(bytes.fromhex("".join(row["sha256"] for row in table.meta)), np.uint8)
         return cls(table.store, np.array(table.keys, "S"), frames, digests.reshape(-1, 32))
 
-    def read(self, instance: int) -> bytes:
+    def read(self, instance: int) -> Verified:
         """The clip of an instance, as it was packed: decoders make pictures out of flipped bits without a word.
 
         Raises:
@@ -155,7 +155,7 @@ class _Videos:
         video = self.store.read(instance)
         if hashlib.sha256(video).digest() != self.digest_ND[instance].tobytes():
             raise VideoError("corrupt", "it has changed since it was packed: run `cpd shards verify`")
-        return video
+        return Verified(video)
 
     def key(self, instance: int) -> str:
         return str(self.keys[instance].decode())
