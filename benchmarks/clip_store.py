@@ -83,9 +83,7 @@ def store(video: Path, folder: Path) -> Stored:
     paths = {OURS: folder / "ours.mp4", OURS_SMALL: folder / "small.mp4"}
     clip = cut(video, paths[OURS], start=0, end=None, clips=Clips(short_side=SIDE))
     cut(video, paths[OURS_SMALL], start=0, end=None, clips=Clips(short_side=SMALL_SIDE))
-    videos: dict[str, bytes] = {
-        name: Verified(path.read_bytes()) for name, path in paths.items()
-    }  # as the loader has them
+    videos: dict[str, bytes] = {name: Verified(path.read_bytes()) for name, path in paths.items()}  # as in the loader
     plain = {crf: _encode(video, folder, fps=clip.fps, crf=crf) for crf in (CRF - 3, CRF, CRF + 3)}
     videos |= {DEFAULT: plain[CRF], GOP12: _encode(video, folder, fps=clip.fps, crf=CRF, g=12)}
     master = _encode(video, folder, fps=clip.fps, crf=0, preset="ultrafast")
