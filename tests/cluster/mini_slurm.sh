@@ -99,7 +99,7 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1,bf
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 JobRequeue=1
-# a job in `cpus` or `gpus` takes the place of one in `spot`, which is requeued
+# a job in cpus or gpus takes the place of one in spot, which is requeued
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu

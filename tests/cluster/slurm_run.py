@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,9 +95,23 @@ class Cluster:
         return dict(word.partition("=")[::2] for word in words if "=" in word)
 
 
+def free_ports(first: int = 27000, *, count: int = 3) -> int:
+    """The first of `count` ports in a row that nobody has: the controller's and the nodes'."""
+    for port in range(first, first + 2000, 10):
+        with ExitStack() as held:
+            try:
+                for one in range(port, port + count):
+                    held.enter_context(socket.create_server(("127.0.0.1", one)))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError(f"no {count} free ports above {first}")
+
+
 @contextmanager
-def cluster(*, netns: bool = False, port: int = 27000, gpus: int = 2) -> Iterator[Cluster]:
+def cluster(*, netns: bool = False, gpus: int = 2) -> Iterator[Cluster]:
     """A Slurm of two nodes, each with a few stand-ins for GPUs, for as long as the block lasts."""
+    port = free_ports()
     folder = Path(f"/tmp/cpd-slurm-{os.getpid()}-{port}")  # short, and open to munge, which pytest's folders are not
     env = {
         **os.environ,

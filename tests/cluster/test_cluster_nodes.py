@@ -44,7 +44,7 @@ def namespaces_work() -> bool:
 
 @pytest.fixture(scope="module")
 def two_addresses() -> Iterator[Cluster]:
-    with cluster(netns=namespaces_work(), port=27050, gpus=1) as running:
+    with cluster(netns=namespaces_work(), gpus=1) as running:
         yield running
 
 
