@@ -7,11 +7,12 @@ export PATH := $(abspath $(BIN)):$(PATH)
 DEMO := --configfile config.demo.yaml
 SNAKEMAKE := $(BIN)/snakemake --cores all
 
-.PHONY: setup demo demo-seeds test test-fast soak cluster lint format bench peers docs clean help
+.PHONY: setup demo demo-seeds demo-rho test test-fast soak cluster lint format bench peers docs clean help
 
 help:
 	@echo "make demo        the whole pipeline on a generated corpus, on this machine's CPU"
 	@echo "make demo-seeds  the same with three seeds"
+	@echo "make demo-rho    persistency without text (rho-MoCo, -SimCLR, -BYOL, -SwAV) beside the demo's rows"
 	@echo "make test        lint and tests"
 	@echo "make test-fast   the fast tier of the tests"
 	@echo "make soak        50 random kill -9 over the data path, some minutes (results/soak.json)"
@@ -40,6 +41,10 @@ demo: $(STAMP)
 demo-seeds: $(STAMP)
 	$(SNAKEMAKE) results/demo/tables/control.md $(DEMO) config.demo-seeds.yaml
 	@cat results/demo/tables/control.md
+
+demo-rho: $(STAMP)
+	$(SNAKEMAKE) results/demo/tables/rho.md $(DEMO) config.demo-rho.yaml
+	@cat results/demo/tables/rho.md
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

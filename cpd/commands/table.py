@@ -91,10 +91,10 @@ def _write(config: Config, name: str, *, configfiles: list[str]) -> str:
     from cpd.tables import render
 
     cells = tables.build(config, name, configfiles=configfiles)
-    title = config.tables[name].title
+    spec = config.tables[name]
     base = Path(config.results) / "tables"
     fileio.write_json(base / f"{name}.json", [msgspec.to_builtins(cell) for cell in cells])
     fileio.write_text(base / f"{name}.csv", render.to_csv(cells))
     for suffix, render_as in (("md", render.to_md), ("tex", render.to_tex), ("html", render.to_html)):
-        fileio.write_text(base / f"{name}.{suffix}", render_as(cells, title=title))
-    return render.to_md(cells, title=title)
+        fileio.write_text(base / f"{name}.{suffix}", render_as(cells, title=spec.title, note=spec.note))
+    return render.to_md(cells, title=spec.title, note=spec.note)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from cpd.config import Backbone, Config, Experiment, Views, evaluation, experiment
+from cpd.config import Backbone, Config, Views, evaluation, experiment
 
 if TYPE_CHECKING:
     from cpd.config import Dataset
@@ -39,22 +39,14 @@ def videos(config: Config, source: str, split: str) -> float:
 
 def pretraining(config: Config, name: str) -> float:
     """Hours of one GPU for one training of an experiment, all epochs of all stages and every validation."""
+    from cpd.pretrain.estimate import passes_of
+
     exp = experiment(config, name)
     epochs = sum(stage.epochs for stage in exp.stages)
     clips = epochs * sum(videos(config, source, "train") for source in exp.sources)
     validations = epochs / exp.train.validate_every
     passes = clips * passes_of(exp) + validations * exp.validation.n
     return gpu_hours(config, passes * macs(exp.backbone, exp.views.frames, exp.views.size))
-
-
-def passes_of(exp: Experiment) -> int:
-    """Forward passes that a video costs in one epoch of training, a backward pass counted as two."""
-    from cpd.pretrain.estimate import PASSES
-
-    rho = exp.objective.rho
-    if rho is None:
-        return PASSES
-    return rho.views * (PASSES + rho.has_momentum)
 
 
 def evaluating(config: Config, needs: Needs, name: str) -> float:

@@ -68,6 +68,7 @@ class TableView:
         rows: see `RowView`.
         seeds: of the cells.
         is_comparable: whether the corpus is the paper's.
+        note: of the table.
         problem: why there are no rows.
     """
 
@@ -77,6 +78,7 @@ class TableView:
     rows: list[RowView]
     seeds: list[int]
     is_comparable: bool
+    note: str
     problem: str = ""
 
     @property
@@ -109,9 +111,9 @@ def read_results(found: dict[str, list[Cell] | CpdError]) -> dict[str, Result]:
 
 def view(config: Config, name: str, found: list[Cell] | CpdError, results: dict[str, Result]) -> TableView:
     """One table."""
-    title, is_comparable = config.tables[name].title, config.corpus == COMPLETE
+    spec, is_comparable = config.tables[name], config.corpus == COMPLETE
     if isinstance(found, CpdError):
-        return TableView(name, title, [], [], [], is_comparable, problem=str(found))
+        return TableView(name, spec.title, [], [], [], is_comparable, spec.note, problem=str(found))
     names = list(dict.fromkeys(cell.column for cell in found))
     columns = [(column, any(c.published is not None for c in found if c.column == column)) for column in names]
     numbered = list(enumerate(found))
@@ -120,7 +122,7 @@ def view(config: Config, name: str, found: list[Cell] | CpdError, results: dict[
         for row in dict.fromkeys(cell.row for cell in found)
     ]
     seeds = sorted({seed for cell in found for seed in cell.seeds})
-    return TableView(name, title, columns, rows, seeds, is_comparable)
+    return TableView(name, spec.title, columns, rows, seeds, is_comparable, spec.note)
 
 
 def measured(config: Config, found: dict[str, list[Cell] | CpdError]) -> tuple[int, int]:

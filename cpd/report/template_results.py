@@ -24,7 +24,8 @@ TABLES = """
 </tbody>
 <caption>Here: mean over splits, then over seeds ({{ t.seeds|join(", ") or "none yet" }})
 {{- ", ± standard deviation over seeds" if t.seeds|length > 1 }}. Percent, except ranks.
-{% if not published %}The paper's text has no such numbers.{% elif not t.is_comparable %}
+{% if t.note %}{{ t.note }} {% endif %}
+{%- if not published %}The paper's text has no such numbers.{% elif not t.is_comparable %}
 Paper: on the full-size data, not comparable with this corpus.{% endif %}</caption>
 </table></div></div>
 {% for row in t.rows %}{% for cell in row.cells if cell.origins or cell.why %}

@@ -42,11 +42,11 @@ def to_csv(cells: list[Cell]) -> str:
     return out.getvalue()
 
 
-def to_md(cells: list[Cell], *, title: str) -> str:
-    """A Markdown table under its title, with its legend and notes."""
+def to_md(cells: list[Cell], *, title: str, note: str = "") -> str:
+    """A Markdown table under its title, with the table's own note, its legend and the cells' notes."""
     grid = lay_out(cells)
     notes = [f"({number}) {note}" for number, note in enumerate(grid.notes, start=1)]
-    legend = [f"- {_md(text)}" for text in (grid.legend, *notes)]
+    legend = [f"- {_md(text)}" for text in filter(None, (note, grid.legend, *notes))]
     legend += [f"- {_md(rows)}: {_md_code(command)}" for rows, command in grid.commands]
     return "\n".join([f"# {_md(title)}", "", _md_grid(grid), "", *legend, ""])
 
@@ -69,7 +69,7 @@ def _md_grid(grid: Grid) -> str:
     return "\n".join([texts[0], rule, *texts[1:]])
 
 
-def to_tex(cells: list[Cell], *, title: str) -> str:
+def to_tex(cells: list[Cell], *, title: str, note: str = "") -> str:
     """A booktabs table."""
     grid = lay_out(cells)
     columns = "".join("r" if grid.is_number(i) else "l" for i in range(len(grid.head)))
@@ -86,7 +86,7 @@ def to_tex(cells: list[Cell], *, title: str) -> str:
             *map(_tex_row, grid.rows),
             r"\bottomrule",
             r"\end{tabular}",
-            *(rf"\par\footnotesize {_tex(text)}" for text in (grid.legend, *notes)),
+            *(rf"\par\footnotesize {_tex(text)}" for text in filter(None, (note, grid.legend, *notes))),
             *(rf"\par\footnotesize {_tex(rows)}: \texttt{{{_tex(command)}}}" for rows, command in grid.commands),
             r"\end{table}",
             "",
@@ -94,22 +94,23 @@ def to_tex(cells: list[Cell], *, title: str) -> str:
     )
 
 
-def to_html(cells: list[Cell], *, title: str) -> str:
+def to_html(cells: list[Cell], *, title: str, note: str = "") -> str:
     """A whole page that holds one table."""
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     style = f"<style>{STYLE}</style><title>{_html(title)}</title>"
-    body = fragment(cells, title=title)
+    body = _fragment(cells, title=title, note=note)
     return f'<!doctype html>\n<html lang="en"><head>{head}{style}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def fragment(cells: list[Cell], *, title: str) -> str:
-    """One table with its legend, to stand in a page; cells of class `n` are numbers."""
+def _fragment(cells: list[Cell], *, title: str, note: str) -> str:
+    """The table under its title, with its notes; cells of class `n` are numbers."""
     grid = lay_out(cells)
     body = "\n".join(_html_row(grid, row, tag="td") for row in grid.rows)
     notes = "".join(f"<li>{_html(note)}</li>" for note in grid.notes)
     table = f"<table>\n<thead>{_html_row(grid, grid.head, tag='th')}</thead>\n<tbody>\n{body}\n</tbody>\n</table>"
     made_by = "".join(f"<li>{_html(rows)}: <code>{_html(command)}</code></li>" for rows, command in grid.commands)
-    below = f"<p>{_html(grid.legend)}</p>\n<ol>{notes}</ol>\n<ul>{made_by}</ul>"
+    above = f"<p>{_html(note)}</p>\n" if note else ""
+    below = f"{above}<p>{_html(grid.legend)}</p>\n<ol>{notes}</ol>\n<ul>{made_by}</ul>"
     return f'<h3>{_html(title)}</h3>\n<div class="wide">{table}</div>\n{below}'
 
 

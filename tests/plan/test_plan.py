@@ -19,6 +19,7 @@ from cpd.plan import hours, storage
 from cpd.plan.build import ExperimentPlan, Plan, build
 from cpd.plan.needs import Request, features_of, needs_of, requests_of
 from cpd.plan.show import as_text
+from cpd.pretrain.estimate import passes_of
 
 ROOT = Path(__file__).parent.parent.parent
 R34, R50 = 11.77e9, 41.7e9  # multiply-adds of a clip of 8 x 112 x 112, and of 8 x 224 x 224 (PAPER section 1)
@@ -141,10 +142,10 @@ def test_folds_and_fractions_share_the_videos(paper: Config) -> None:
 
 def test_persistency_costs_a_pass_for_every_clip(paper: Config) -> None:
     exp = experiment(paper, "cpd-r34-stage1")
-    assert hours.passes_of(exp) == 3
+    assert passes_of(exp) == 3
     overlay = {"objective": {"name": "persistency", "rho": {"method": "byol", "clips": 4}}}
     with_rho = msgspec.structs.replace(paper, experiments={**paper.experiments, "rho": overlay})
-    assert hours.passes_of(experiment(with_rho, "rho")) == 4 * (3 + 1), "the momentum network looks once, too"
+    assert passes_of(experiment(with_rho, "rho")) == 4 * (3 + 1), "the momentum network looks once, too"
 
 
 def test_what_has_no_banks_says_so(paper: Config) -> None:

@@ -160,3 +160,11 @@ def test_tex_is_balanced_and_booktabs(name: str) -> None:
         assert len(re.findall(r"(?<!\\)&", row)) == len(columns) - 1
     outside = "\n".join(line for line in lines[1:] if line not in body)
     assert not re.search(r"(?<!\\)[%#&_^~]|(?<!\\)\$(?!\\pm\$)(?<!pm\$)", outside)
+
+
+def test_the_tables_own_note_stands_first_below_it() -> None:
+    note = "50 % of <b>what</b> the study did"
+    md, tex, html = (to([make("a")], title="T", note=note) for to in (render.to_md, render.to_tex, render.to_html))
+    assert md.splitlines()[6].startswith("- 50 % of")
+    assert r"50 \% of" in tex
+    assert "50 % of &lt;b&gt;what&lt;/b&gt;" in html
