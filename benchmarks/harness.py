@@ -50,6 +50,7 @@ class Way:
         side: see `record.Row`.
         run: does the work of a round; `absent` says why there is none.
         columns: further numbers of the row.
+        times: how many times the work of the others a call does, where a call as short as theirs would be all start.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Way:
     run: Callable[[int], object] | None = None
     absent: str = ""
     columns: Mapping[str, float] = field(default_factory=dict)
+    times: float = 1.0
 
 
 def cpu_seconds(work: Callable[[], object]) -> float:
@@ -102,7 +104,7 @@ def measure(
                 continue
             seconds = clock(lambda way=way, number=number: way.run(number))  # type: ignore[misc]
             if number:
-                found[way.name].append(scale * seconds / work)
+                found[way.name].append(scale * seconds / (work * way.times))
     rows = tuple(
         Row(name=w.name, side=w.side, values=tuple(found[w.name]), absent=w.absent, columns=dict(w.columns))
         for w in ways

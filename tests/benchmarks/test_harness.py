@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def test_ways_take_turns_and_the_first_round_is_not_counted() -> None:
     assert row(table, "a").values == (0.5, 1.0)
     assert ratios(table, "b", "a") == (3.0, 4.0)
     assert table.reference == "a"
+
+
+def test_a_way_that_does_more_is_told_a_unit_of_work() -> None:
+    seconds = {"a": [9.0, 8.0], "b": [9.0, 3.0]}
+    ways, order = ticking(seconds)
+    table = measure("t", [replace(ways[0], times=4), ways[1]], rounds=1, scale=1.0, clock=scripted(seconds, order))
+    assert row(table, "a").values == (2.0,)
+    assert row(table, "b").values == (3.0,)
 
 
 def test_a_way_that_is_absent_has_a_row_and_no_ratio() -> None:
