@@ -237,7 +237,8 @@ def test_the_verb_prints_every_tensor_and_pretrain_takes_the_same_weights(
     path, encoder, state = authors_file(tmp_path)
     exp = network(path, "authors")
     config = yaml.safe_load(Path(__file__).parents[2].joinpath("config.yaml").read_text())
-    config["results"], config["encoders"] = str(tmp_path / "results"), {"distilbert": {"path": encoder.path}}
+    config["results"] = str(tmp_path / "results")
+    config["encoders"]["distilbert"] = {"path": encoder.path}
     backbone = {"depth": 50, "width": 4, "shortcut": "A", "pixels": "slowfast", "weights": None}
     heads = {"dim": 8, "hidden": 10}
     entry = {"objective": {"name": "none"}, "stages": [], "backbone": backbone, "heads": heads}
