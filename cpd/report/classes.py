@@ -6,10 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cpd.errors import CpdError
 from cpd.evaluate.predictions import Classified, predictions_path
 from cpd.report.choose import Measurement, predicted, shown
-from cpd.report.predictions import read_beside, read_current
+from cpd.report.predictions import beside_control, read_current
 
 if TYPE_CHECKING:
     from cpd.config import Config
@@ -71,17 +70,8 @@ def by_class(config: Config) -> tuple[list[ByClass], list[str]]:
     rows = [r for r in predicted(config) if r.protocol in PROTOCOLS and not config.datasets[r.dataset].fractions]
     own = [row for row in rows if row.run == shown(config).run]
     first = [next((row for row in own if row.protocol == protocol), None) for protocol in PROTOCOLS]
-    found, problems = [], []
-    for row in [row for row in first if row is not None][:PANELS]:
-        same = [r for r in rows if (r.protocol, r.dataset, r.split) == (row.protocol, row.dataset, row.split)]
-        others = [r for r in same if r.run != row.run]
-        beside, wrong = read_beside(config, others[0] if others else None, Classified)
-        try:
-            found.append(_by_class(config, row, beside, control=others[0].run if beside else None))
-        except CpdError as error:
-            wrong.insert(0, str(error))
-        problems += wrong
-    return found, problems
+    shown_rows = [row for row in first if row is not None][:PANELS]
+    return beside_control(config, shown_rows, rows, Classified, _by_class)
 
 
 def _by_class(config: Config, row: Measurement, beside: Classified | None, *, control: str | None) -> ByClass:

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cpd.config import experiment
-from cpd.errors import CpdError
 from cpd.evaluate.predictions import Ranked, Retrieved, predictions_path
 from cpd.evaluate.result import parse_run
 from cpd.report.choose import Measurement, predicted, shown
 from cpd.report.pictures import Picture, spread, thumbnail
-from cpd.report.predictions import read_beside, read_current
+from cpd.report.predictions import beside_control, read_current
 from cpd.report.safe import shorten
 from cpd.report.shelf import Shelf, Shot
 
@@ -78,17 +77,9 @@ class Retrieval:
 
 def retrievals(config: Config) -> tuple[list[Retrieval], list[str]]:
     """The retrievals of the shown run, and what is missing."""
-    found, problems = [], []
     both = [row for row in predicted(config) if row.protocol == "retrieval"]
-    for row in [row for row in both if row.run == shown(config).run]:
-        same = [b for b in both if b.run != row.run and (b.dataset, b.split) == (row.dataset, row.split)]
-        beside, wrong = read_beside(config, same[0] if same else None, Retrieved)
-        try:
-            found.append(_retrieval(config, row, beside, control=same[0].run if beside else None))
-        except CpdError as error:
-            wrong.insert(0, str(error))
-        problems += wrong
-    return found, problems
+    own = [row for row in both if row.run == shown(config).run]
+    return beside_control(config, own, both, Retrieved, _retrieval)
 
 
 def recalls(ranks: list[int], ks: list[int]) -> list[float]:

@@ -67,3 +67,10 @@ def full_rgb(video: bytes | Path) -> list[NDArray[np.uint8]]:
 
     with av.open(io.BytesIO(video) if isinstance(video, bytes) else str(video)) as container:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def soft_scene(height: int = 96, width: int = 128) -> NDArray[np.uint8]:
+    """A picture whose colours stay inside [0, 255] under jitter, since Pillow clamps after every step."""
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [np.sin(x / 9), np.cos(y / 11), np.sin((x + 2 * y) / 13)]
+    return np.stack([128 + 30 * wave for wave in waves], axis=-1).astype(np.uint8)

@@ -6,7 +6,7 @@ import av
 import msgspec
 import numpy as np
 import pytest
-from counter_video import write_video
+from counter_video import soft_scene, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -20,13 +20,6 @@ PLAIN = Views(size=48, scales=(1.0,), flip=False, jitter=0.0)
 STUDY = Views(
     size=48, short_side=(56, 72), jitter=0.2, hue=0.1, jitter_p=0.8, gray_p=0.2, blur_p=0.5, blur_sigma=(0.5, 2.0)
 )
-
-
-def soft_scene(height: int = 96, width: int = 128) -> NDArray[np.uint8]:
-    """Colours that stay inside [0, 255] whatever is done to them."""
-    y, x = np.mgrid[0:height, 0:width]
-    waves = [np.sin(x / 9), np.cos(y / 11), np.sin((x + 2 * y) / 13)]
-    return np.stack([128 + 30 * wave for wave in waves], axis=-1).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")

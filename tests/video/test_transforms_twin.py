@@ -7,20 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from counter_video import write_video
+from counter_video import soft_scene, write_video
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
 from cpd.config import Views
 from cpd.video import transforms
 from cpd.video.decode import decode_frames
-
-
-def soft_scene(height: int = 96, width: int = 128) -> NDArray[np.uint8]:
-    """A picture whose colours stay inside [0, 255] under jitter, since Pillow clamps after every step."""
-    y, x = np.mgrid[0:height, 0:width]
-    waves = [np.sin(x / 9), np.cos(y / 11), np.sin((x + 2 * y) / 13)]
-    return np.stack([128 + 30 * wave for wave in waves], axis=-1).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
