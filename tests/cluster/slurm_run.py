@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -197,6 +197,7 @@ def freeze(folder: Path) -> list[int]:
 
 
 def thaw(pids: list[int]) -> None:
-    """Let frozen processes go on."""
+    """Let frozen processes go on; some may have been woken, and have ended, before."""
     for pid in pids:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)

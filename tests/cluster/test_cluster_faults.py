@@ -95,7 +95,9 @@ def test_before_a_time_limit_a_run_saves_and_is_requeued(slurm: Cluster, quiet: 
     first = first_row(ready)
     ran = slurm.job(job)["RunTime"].split(":")
     slurm.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={int(ran[-2]) + 2}")  # one to two minutes are left
-    until(lambda: any(pending(pid, signal.SIGTERM) for pid in frozen), what="the signal", process=snakemake)
+    # Slurm may wake what it signals: then the signal is never seen waiting, and what is seen is the job begun again.
+    signalled = lambda: any(pending(pid, signal.SIGTERM) for pid in frozen) or starts_again(slurm, job)  # noqa: E731
+    until(signalled, what="the signal", process=snakemake)
     thaw(frozen)
     until(lambda: starts_again(slurm, job), what="the job begins again", process=snakemake)
     slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
