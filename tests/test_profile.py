@@ -13,6 +13,7 @@ from small_corpus import open_corpus, write_corpus
 from cpd import cli, profiling
 from cpd.errors import CpdError
 from cpd.profiling import PHASES, Profile
+from cpd.profiling.measure import profile
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def made(*, data: float = 0.0, step: float = 0.1, clips: float = 64, workers: in
 
 @pytest.mark.parametrize("name", ["cpd", "nce", "ranking", "curriculum"])
 def test_every_phase_of_a_step_is_timed(corpus: Path, name: str) -> None:
-    found = profiling.profile(open_corpus(corpus), name, steps=4, warmup=1)
+    found = profile(open_corpus(corpus), name, steps=4, warmup=1)
     assert {phase: len(values) for phase, values in found.steps.items()} == dict.fromkeys(PHASES, 4)
     busy = ("data", "transfer", "forward", "loss", "backward", "optimiser")
     assert all(min(found.steps[phase]) > 0 for phase in busy)
@@ -44,20 +45,20 @@ def test_every_phase_of_a_step_is_timed(corpus: Path, name: str) -> None:
 def test_persistency_is_timed_too(corpus: Path, name: str) -> None:
     config = open_corpus(corpus)
     config = msgspec.structs.replace(config, experiments={**config.experiments, name: cases()[name]})
-    found = profiling.profile(config, name, steps=2, warmup=0)
+    found = profile(config, name, steps=2, warmup=0)
     assert all(found.seconds(phase) > 0 for phase in ("data", "forward", "backward", "optimiser", "bank"))
 
 
 def test_the_second_stage_trains_the_language_model(corpus: Path) -> None:
     config = open_corpus(corpus)
-    assert profiling.profile(config, "curriculum", steps=1, warmup=0, stage=1).seconds("backward") > 0
+    assert profile(config, "curriculum", steps=1, warmup=0, stage=1).seconds("backward") > 0
     with pytest.raises(CpdError, match="no stage 2"):
-        profiling.profile(config, "curriculum", steps=1, stage=2)
+        profile(config, "curriculum", steps=1, stage=2)
 
 
 def test_what_trains_nothing_has_no_step(corpus: Path) -> None:
     with pytest.raises(CpdError, match="trains nothing"):
-        profiling.profile(open_corpus(corpus), "random", steps=1)
+        profile(open_corpus(corpus), "random", steps=1)
 
 
 def test_the_command_writes_numbers_a_picture_and_a_trace(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,10 +43,11 @@ def run(args: argparse.Namespace) -> int:
 
     from cpd import profiling
     from cpd.fileio import write_json, write_text
+    from cpd.profiling.measure import profile
     from cpd.report.steps import picture
 
     options = {"steps": args.steps, "warmup": args.warmup, "stage": args.stage}
-    found = profiling.profile(config, args.experiment, workers=args.workers, trace=args.trace, **options)
+    found = profile(config, args.experiment, workers=args.workers, trace=args.trace, **options)
     folder = args.output or Path(config.results) / "profile"
     verdict = profiling.verdict(found)
     write_json(folder / f"{args.experiment}.json", {**msgspec.to_builtins(found), "verdict": verdict})

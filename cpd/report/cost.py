@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cpd.errors import CpdError
 from cpd.fileio import read_json
+from cpd.profiling import STARVED
 from cpd.report.log import rows_of
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class Cost:
     def total(self) -> float:
         """Seconds of all parts."""
         return sum(part or 0.0 for part in (self.pretrain, self.features, self.finetune, self.protocols))
+
+    @property
+    def starved(self) -> bool:
+        """Whether its training waited for clips longer than a loader that keeps up would let it."""
+        return self.data_share is not None and self.data_share > 100 * STARVED
 
 
 def costs(config: Config, runs: list[str], results: list[Result]) -> list[Cost]:

@@ -12,6 +12,7 @@ h3{font-size:1.05rem;margin:1.8rem 0 .4rem}
 p{margin:.4rem 0 .8rem;max-width:46rem}
 .soft,caption,.note{color:var(--soft);font-size:.875rem}
 .lost{color:var(--bad);white-space:pre-line}
+.late{color:var(--bad)}
 code{font:.82em ui-monospace,Menlo,Consolas,monospace;word-break:break-all}
 nav{position:sticky;top:0;background:#fff;border-bottom:1px solid var(--line);z-index:2;margin:1rem 0 0;
  padding:.45rem 0;display:flex;gap:.2rem 1rem;overflow-x:auto;white-space:nowrap;font-size:.9rem}

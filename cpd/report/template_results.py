@@ -115,7 +115,7 @@ one job's main memory, not the GPU's. Protocols: those on frozen features that t
 {% for part in (r.pretrain, r.features, r.protocols, r.finetune, r.total) -%}
 <td class="n">{{ "—" if part is none else part|duration }}</td>{% endfor %}
 <td class="n">{{ "—" if r.clips_per_second is none else "%.0f"|format(r.clips_per_second) }}</td>
-<td class="n">{{ "—" if r.data_share is none else "%.0f %%"|format(r.data_share) }}</td>
+<td class="n{{ " late" if r.starved }}">{{ "—" if r.data_share is none else "%.0f %%"|format(r.data_share) }}</td>
 <td class="n">{{ "—" if r.memory is none else "%.0f MB"|format(r.memory) }}</td>
 <td class="n">{{ "—" if r.processes is none else r.processes }}</td></tr>{% endfor %}
 <tr class="total"><th scope="row">All runs</th>
@@ -123,6 +123,12 @@ one job's main memory, not the GPU's. Protocols: those on frozen features that t
 <td class="n">{{ c.costs|map(attribute=part)|select("number")|sum|duration }}</td>{% endfor %}
 <td></td><td></td><td></td><td></td></tr>
 </tbody></table></div>
+{% set late = c.costs|selectattr("starved")|map(attribute="run")|join(", ") %}
+{% if late %}<p class="late">The loader was too slow for {{ late }}: over 10 % of a step was spent waiting for clips.
+<code>cpd profile {{ (c.costs|selectattr("starved")|first).run }}</code> says how many cores would keep up
+(<code>train.workers</code>; a smaller <code>clips.short_side</code> needs fewer).</p>
+{% elif c.costs|rejectattr("data_share", "none")|list %}<p class="soft">The loader kept up with every training.</p>
+{% endif %}
 {% else %}<p class="lost">No run has finished yet.</p>{% endif %}
 """
 

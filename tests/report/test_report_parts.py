@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -206,6 +207,9 @@ def test_cost_adds_up(study: Config) -> None:
     assert (row.pretrain, row.features, row.protocols, row.finetune) == (7200.0, 60.0, 270.0, None)
     assert row.total == 7530.0
     assert (row.clips_per_second, row.data_share, row.memory, row.processes) == (12.5, 25.0, 4096.5, 2)
+    assert row.starved
+    assert not dataclasses.replace(row, data_share=10.0).starved
+    assert not dataclasses.replace(row, data_share=None).starved
 
 
 def test_titles_are_counted(study: Config) -> None:
