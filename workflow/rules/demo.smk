@@ -11,7 +11,7 @@ if C.demo:
             "logs/demo/corpus.log",
         conda:
             "../../envs/data.yaml"
-        threads: workflow.cores
+        threads: lambda wildcards: workflow.cores  # later: `--unlock` and the like know no cores
         resources:
             cpus_per_task=4,
             mem_mb=grows(4000),
