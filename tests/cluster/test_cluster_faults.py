@@ -95,9 +95,7 @@ def test_before_a_time_limit_a_run_saves_and_is_requeued(slurm: Cluster, quiet: 
     first = first_row(ready)
     ran = slurm.job(job)["RunTime"].split(":")
     slurm.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={int(ran[-2]) + 2}")  # one to two minutes are left
-    # Slurm may wake what it signals: then the signal is never seen waiting, and what is seen is the job begun again.
-    signalled = lambda: any(pending(pid, signal.SIGTERM) for pid in frozen) or starts_again(slurm, job)  # noqa: E731
-    until(signalled, what="the signal", process=snakemake)
+    until(lambda: was_told(frozen, slurm, job), what="the signal", process=snakemake)
     thaw(frozen)
     until(lambda: starts_again(slurm, job), what="the job begins again", process=snakemake)
     slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
@@ -106,6 +104,11 @@ def test_before_a_time_limit_a_run_saves_and_is_requeued(slurm: Cluster, quiet: 
     assert "Error in rule" not in log_of(ready)  # no attempt was used up: a run may take any number of jobs
     assert first_row(ready) == first
     assert table(ready) == table(quiet)
+
+
+def was_told(frozen: list[int], slurm: Cluster, job: str) -> bool:
+    """Whether the signal waits for a stopped process. Slurm may wake what it signals: then the job begins again."""
+    return any(pending(pid, signal.SIGTERM) for pid in frozen) or starts_again(slurm, job)
 
 
 def pending(pid: int, number: int) -> bool:
