@@ -47,15 +47,34 @@ def banks(config: Config, exp: Experiment) -> int:
     return 2 * WIDTH[exp.objective.banks] * exp.heads.dim * pairs
 
 
+def persistency(exp: Experiment) -> int:
+    """What a method of temporal persistency adds to a checkpoint: heads with momentum, second network, queue."""
+    if exp.objective.rho is None:
+        return 0
+    import torch
+
+    from cpd.models import resnet3d
+    from cpd.objectives.rho.method import Steps
+    from cpd.pretrain.methods import build_method
+
+    nowhere = torch.device("meta")
+    with nowhere:
+        tower = resnet3d.build(exp.backbone)
+        method = build_method(exp.objective.rho, tower, steps=Steps(total=1, epoch=1), seed=0, device=nowhere)
+    held = [*method.state_dict().values(), *method.memory().get("queue", {}).values()]
+    trained = [p for p in method.parameters() if p.requires_grad]
+    return sum(tensor.nbytes for tensor in held + trained if isinstance(tensor, torch.Tensor))
+
+
 def checkpoints(config: Config, exp: Experiment) -> int:
-    """While a run trains: weights, momentum and banks, as often as are kept. They go when it is done."""
+    """While a run trains: weights, momentum, banks, a second network, as often as are kept. They go when it is done."""
     if not exp.stages:
         return 0
     whole = config.encoders[exp.encoder].kind == "transformers"
     trained = weights(config, exp)
     text_trains = any(stage.lr_text is not None for stage in exp.stages)
     frozen_text = FLOAT * config.plan.language_model if whole and not text_trains else 0
-    return exp.train.keep_checkpoints * (2 * trained + frozen_text + banks(config, exp))
+    return exp.train.keep_checkpoints * (2 * trained + frozen_text + banks(config, exp) + persistency(exp))
 
 
 def features(config: Config, run: str, source: str, split: str) -> int:

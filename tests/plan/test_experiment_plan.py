@@ -159,6 +159,16 @@ def test_banks_of_half_the_precision_take_half(paper: Config) -> None:
     assert 2 * storage.banks(half, experiment(half, "half")) == whole
 
 
+def test_checkpoints_hold_a_second_network_and_the_queue(paper: Config) -> None:
+    head = 2048 * 2048 * 2 + 2048 * 128 + 2 * 2048 + 128  # three layers without batch norm
+    network = slow_resnet(50).state_dict().values()
+    moco = 4 * (3 * head + 65536 * 128) + sum(tensor.nbytes for tensor in network)
+    found = storage.persistency(experiment(paper, "rho-moco-2"))
+    assert found == pytest.approx(moco, rel=1e-3)
+    assert storage.persistency(experiment(paper, "rho-simclr-2")) < found / 3, "one network"
+    assert storage.persistency(experiment(paper, "cpd-r50")) == 0
+
+
 def test_text_names_everything(whole: Plan) -> None:
     text = as_text(whole)
     words = (
