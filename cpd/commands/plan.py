@@ -1,6 +1,7 @@
 """Examples:
   cpd plan
   cpd plan --table table4
+  cpd plan --by-table
   cpd plan --json --configfile config.yaml config.demo.yaml
 
 Prints what the workflow would take: hours on GPUs, bytes on disk, downloads and jobs by rule, per experiment and in
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--table", nargs="+", default=[], metavar="TABLE", help="only what these tables need")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--json", action="store_true", help="print JSON instead of text")
+    shape.add_argument("--by-table", action="store_true", help="print one line a table, in Markdown")
     add_config_argument(parser)
 
 
@@ -31,9 +34,14 @@ def run(args: argparse.Namespace) -> int:
     import msgspec
 
     from cpd.plan.build import build
+    from cpd.plan.by_table import by_table
     from cpd.plan.show import as_text
 
-    plan = build(load_config(*args.configfile), args.table)
+    config = load_config(*args.configfile)
+    if args.by_table:
+        print(by_table(config, args.table))
+        return 0
+    plan = build(config, args.table)
     if args.json:
         print(msgspec.json.format(msgspec.json.encode(plan), indent=1).decode())
     else:

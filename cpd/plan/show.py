@@ -26,7 +26,7 @@ def as_text(plan: Plan) -> str:
         _columns(SOURCES, [_source(one) for one in plan.sources], words={0}),
         _columns(("rule", "jobs"), _jobs(plan.total.jobs), words={0}),
         _total(plan.total),
-        _assumed(plan),
+        assumed(plan),
     ]
     missing = _missing(plan)
     return "\n\n".join([*parts, *([missing] if missing else [])])
@@ -38,9 +38,9 @@ def _experiment(one: ExperimentPlan) -> tuple[str, ...]:
         one.experiment,
         str(one.runs),
         str(one.gpus),
-        _number(one.pretrain_gpu_hours),
-        _number(one.evaluate_gpu_hours),
-        *(_number(size / 1e9) for size in sizes),
+        number(one.pretrain_gpu_hours),
+        number(one.evaluate_gpu_hours),
+        *(number(size / 1e9) for size in sizes),
         str(sum(one.jobs.values())),
     )
 
@@ -48,12 +48,12 @@ def _experiment(one: ExperimentPlan) -> tuple[str, ...]:
 def _data(one: ExperimentPlan) -> tuple[str, ...]:
     sizes = (one.download_bytes / 1e9, one.crawl_hours, one.video_bytes / 1e9, one.shard_bytes / 1e9)
     jobs = ", ".join(f"{rule} {count}" for rule, count in one.jobs.items())
-    return (f"{one.experiment} ({', '.join(one.sources)})", f"{one.downloads:,}", *map(_number, sizes), jobs)
+    return (f"{one.experiment} ({', '.join(one.sources)})", f"{one.downloads:,}", *map(number, sizes), jobs)
 
 
 def _source(one: SourcePlan) -> tuple[str, ...]:
     sizes = (one.download_bytes / 1e9, one.crawl_hours, one.video_bytes / 1e9, one.shard_bytes / 1e9)
-    return (one.source, f"{one.ids:,}", f"{one.downloads:,}", *map(_number, sizes), str(sum(one.jobs.values())))
+    return (one.source, f"{one.ids:,}", f"{one.downloads:,}", *map(number, sizes), str(sum(one.jobs.values())))
 
 
 def _jobs(jobs: dict[str, int]) -> list[tuple[str, ...]]:
@@ -63,14 +63,15 @@ def _jobs(jobs: dict[str, int]) -> list[tuple[str, ...]]:
 def _total(total: Total) -> str:
     trained, measured = total.pretrain_gpu_hours, total.evaluate_gpu_hours
     return (
-        f"total: {_number(trained + measured)} GPU-hours ({_number(trained)} training, {_number(measured)} evaluation),"
-        f" {_number(total.storage_bytes / 1e9)} GB on disk, {total.downloads:,} downloads "
-        f"({_number(total.download_bytes / 1e9)} GB), {_number(total.crawl_hours)} CPU-hours of crawl, "
+        f"total: {number(trained + measured)} GPU-hours ({number(trained)} training, {number(measured)} evaluation),"
+        f" {number(total.storage_bytes / 1e9)} GB on disk, {total.downloads:,} downloads "
+        f"({number(total.download_bytes / 1e9)} GB), {number(total.crawl_hours)} CPU-hours of crawl, "
         f"{sum(total.jobs.values()):,} jobs; sources that several experiments share are counted once"
     )
 
 
-def _assumed(plan: Plan) -> str:
+def assumed(plan: Plan) -> str:
+    """What the numbers rest on, in one sentence."""
     a = plan.assumptions
     return (
         f"assumed (`plan:` of the config): {a.gpu_tflops * a.utilisation:g} TFLOP/s sustained by a GPU "
@@ -90,7 +91,7 @@ def _missing(plan: Plan) -> str:
     return "\n".join(["to be put there by hand (docs/data.md, docs/encoders.md):", *lines]) if lines else ""
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits, and thousands apart."""
     if value == 0:
         return "0"

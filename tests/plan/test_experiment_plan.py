@@ -17,6 +17,7 @@ from cpd.errors import CpdError
 from cpd.models.resnet3d import slow_resnet
 from cpd.plan import hours, storage
 from cpd.plan.build import ExperimentPlan, Plan, build
+from cpd.plan.by_table import by_table
 from cpd.plan.needs import Request, features_of, needs_of, requests_of
 from cpd.plan.show import as_text
 from cpd.pretrain.estimate import passes_of
@@ -167,6 +168,17 @@ def test_checkpoints_hold_a_second_network_and_the_queue(paper: Config) -> None:
     assert found == pytest.approx(moco, rel=1e-3)
     assert storage.persistency(experiment(paper, "rho-simclr-2")) < found / 3, "one network"
     assert storage.persistency(experiment(paper, "cpd-r50")) == 0
+
+
+@pytest.mark.slow
+def test_the_cluster_page_says_what_each_table_takes(paper: Config, whole: Plan) -> None:
+    told = by_table(paper)
+    assert told in (ROOT / "docs" / "cluster.md").read_text(), "stale: python -m cpd plan --by-table"
+    rows = {line.split(" | ")[0].strip("| `"): line.split(" | ") for line in told.splitlines()[2:-2]}
+    assert list(rows) == [*paper.tables, "all together"]
+    four = build(paper, ["table4"]).total
+    assert float(rows["table4"][2].replace(",", "")) == pytest.approx(four.pretrain_gpu_hours, rel=5e-3)
+    assert rows["all together"][-1] == f"{sum(whole.total.jobs.values()):,} |"
 
 
 def test_text_names_everything(whole: Plan) -> None:
