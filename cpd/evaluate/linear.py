@@ -18,6 +18,7 @@ from cpd.config import Linear
 from cpd.engine import optim
 from cpd.errors import CpdError
 from cpd.evaluate.factors import Factors
+from cpd.evaluate.linear_probe import Probe
 from cpd.evaluate.predictions import Measured, scored
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def train_probe(
     order = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        probe = nn.Sequential(nn.BatchNorm1d(train_ND.shape[1]), nn.Linear(train_ND.shape[1], n_classes))
+        probe = Probe(train_ND.shape[1], n_classes)
     probe.to(train_ND.device).train()
     optimiser = _optimiser(probe, settings)
     bar = tqdm(range(settings.epochs), desc=f"linear {name}", unit="epoch", disable=None)
@@ -74,7 +75,7 @@ def train_probe(
         for number, index_B in enumerate(parts):
             optimiser.param_groups[0]["lr"] = lr_at(epoch * len(parts) + number, settings, steps=len(parts))
             index_B = index_B.to(train_ND.device)
-            loss = cross_entropy(probe(train_ND[index_B]), label_N[index_B])
+            loss = cross_entropy(probe(train_ND.index_select(0, index_B)), label_N[index_B])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
