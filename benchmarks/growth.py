@@ -1,4 +1,4 @@
-"""How every stage grows: CPU time and peak memory at 1, 2, 4 and 8 times the work, and the exponent of both.
+"""How every stage grows: CPU and wall time and peak memory at 1, 2, 4 and 8 times the work, and the exponents.
 
 Every size runs in a process of its own, forked when everything is imported, so that neither Python's start nor what an
 earlier size left behind is counted.
@@ -7,8 +7,8 @@ earlier size left behind is counted.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,12 +37,13 @@ Stage = Callable[[Path, int], Work]  # an empty folder and a size -> what is mea
 
 def run(options: Options) -> Findings:
     """All stages."""
-    seconds, memory, targets = [], [], []
+    seconds, clock, memory, targets = [], [], [], []
     for name, (base, unit, stage) in _stages(options).items():
         sizes = [base * times for times in (TIMES[:2] if options.quick else TIMES)]
         found = [_forked(stage, options.work / name.replace(" ", "-") / str(size), size) for size in sizes]
-        seconds.append(line(f"{name} ({unit})", sizes, [cpu for cpu, _ in found]))
-        memory.append(line(f"{name} ({unit})", sizes, [max(held, MEMORY_FLOOR) / 1e6 for _, held in found]))
+        seconds.append(line(f"{name} ({unit})", sizes, [one.cpu for one in found]))
+        clock.append(line(f"{name} ({unit})", sizes, [one.wall for one in found]))
+        memory.append(line(f"{name} ({unit})", sizes, [max(one.held, MEMORY_FLOOR) / 1e6 for one in found]))
         targets.append(
             Target(
                 what=f"{name}: exponent of CPU time",
@@ -50,7 +51,7 @@ def run(options: Options) -> Findings:
                 values=(seconds[-1].exponent,),
                 at_most=LINEAR,
                 suffix="",
-                note=f"of peak memory {memory[-1].exponent:.2f}",
+                note=f"of wall time {clock[-1].exponent:.2f}, of peak memory {memory[-1].exponent:.2f}",
             )
         )
     return Findings(
@@ -59,6 +60,7 @@ def run(options: Options) -> Findings:
         targets=tuple(targets),
         charts=(
             Chart(title="CPU time of a stage", x="items", y="CPU seconds", lines=tuple(seconds)),
+            Chart(title="Wall time of a stage", x="items", y="seconds", lines=tuple(clock)),
             Chart(title="Peak memory of a stage", x="items", y="MB above the start", lines=tuple(memory)),
         ),
         notes=(
@@ -69,17 +71,34 @@ def run(options: Options) -> Findings:
     )
 
 
-def _forked(stage: Stage, folder: Path, size: int) -> tuple[float, int]:
-    """CPU seconds and peak bytes of a stage at some size, in a child."""
+class Cost(msgspec.Struct, frozen=True):
+    """CPU and wall seconds of a stage, and its peak bytes."""
+
+    cpu: float
+    wall: float
+    held: int
+
+
+def _cost(work: Work) -> Cost:
+    clocks: list[float] = []
+
+    def timed() -> None:
+        start = time.perf_counter()
+        clocks.extend((cpu_seconds(work), time.perf_counter() - start))
+
+    held = peak(timed)
+    return Cost(*clocks, held)
+
+
+def _forked(stage: Stage, folder: Path, size: int) -> Cost:
+    """What a stage costs at some size, in a child."""
     folder.mkdir(parents=True)
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         status = 1
         with contextlib.suppress(SystemExit):
-            work, cost = stage(folder, size), []
-            held = peak(lambda: cost.append(cpu_seconds(work)))
-            os.write(writing, json.dumps([cost[0], held]).encode())
+            os.write(writing, msgspec.json.encode(_cost(stage(folder, size))))
             status = 0
         os._exit(status)
     os.close(writing)
@@ -87,8 +106,7 @@ def _forked(stage: Stage, folder: Path, size: int) -> tuple[float, int]:
         told = pipe.read()
     _, status = os.waitpid(child, 0)
     assert status == 0, f"{stage.__name__} failed at {size}"
-    cpu, held = json.loads(told)
-    return cpu, held
+    return msgspec.json.decode(told, type=Cost)
 
 
 def _stages(options: Options) -> dict[str, tuple[int, str, Stage]]:
