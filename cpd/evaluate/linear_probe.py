@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class Probe(nn.Sequential):
-    """`nn.Sequential(nn.BatchNorm1d(D), nn.Linear(D, K))`, its parameters, buffers and values, trained faster.
+    """`nn.Sequential(nn.BatchNorm1d(D), nn.Linear(D, K))`, its parameters, buffers and values; trained faster on a CPU.
 
-    Features (B, D), fp32; B of 2 or more in training. Logits (B, K).
+    Features (B, D), B of 2 or more in training. Logits (B, K). On a GPU a step of this size waits for kernels to start,
+    of which this form has more, and under autocast types are autograd's affair: there torch's own modules run.
 
     Raises:
         ValueError: a batch of one in training.
@@ -31,7 +32,7 @@ class Probe(nn.Sequential):
     def forward(self, x_BD: Tensor) -> Tensor:
         """Logits (B, K); in training mode also moves the running statistics, as BatchNorm does."""
         norm, full = self
-        if not self.training:
+        if not self.training or x_BD.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
             return full(norm(x_BD))  # type: ignore[no-any-return]
         parameters = norm.weight, norm.bias, full.weight, full.bias
         return ScaledLinear.apply(_normalised(norm, x_BD), *parameters)  # type: ignore[no-any-return, no-untyped-call]
@@ -55,8 +56,6 @@ class ScaledLinear(torch.autograd.Function):
         dshift = sum_B dY W                = s W
         dbias  = s
         dx     = (dY W) * scale            only if x asks for it; features do not
-
-    Under autocast the products are in its type, and everything else in that of x, as in `nn.Linear`.
     """
 
     @staticmethod
@@ -70,10 +69,9 @@ class ScaledLinear(torch.autograd.Function):
     def backward(ctx: Any, grad_BK: Tensor) -> tuple[Tensor | None, Tensor, Tensor, Tensor, Tensor]:
         """Gradients in the order of the arguments."""
         x_BD, scale_D, shift_D, weight_KD = ctx.saved_tensors
-        low, full = grad_BK.dtype, x_BD.dtype
-        x_grad_BD = (grad_BK @ weight_KD.to(low)).to(full) * scale_D if ctx.needs_input_grad[0] else None
-        bias_grad_K = grad_BK.sum(0, dtype=full)
-        grad_KD = (grad_BK.T @ x_BD.to(low)).to(full)
+        x_grad_BD = grad_BK @ weight_KD * scale_D if ctx.needs_input_grad[0] else None
+        bias_grad_K = grad_BK.sum(0)
+        grad_KD = grad_BK.T @ x_BD
         scale_grad_D = (grad_KD * weight_KD).sum(0)
         weight_grad_KD = grad_KD.mul_(scale_D).addr_(bias_grad_K, shift_D)
         return x_grad_BD, scale_grad_D, bias_grad_K @ weight_KD, weight_grad_KD, bias_grad_K
