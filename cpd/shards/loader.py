@@ -9,6 +9,7 @@ B batch, T frames, H, W pixels, C = 3, V views of one video: clips * crops, or t
 from __future__ import annotations
 
 import hashlib
+import math
 import multiprocessing
 import os
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from cpd.errors import CpdError
 from cpd.video import sample, transforms
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from cpd.shards.read import SampleTable, VideoStore
 
 TIMEOUT = 300  # seconds; a worker that gives nothing for so long is hung
+_KEPT = 24 << 20  # bytes; glibc learns from blocks of up to 32 MiB
 
 
 class ClipBatch(NamedTuple):
@@ -113,7 +115,7 @@ def clip_loader(
         CpdError: a shard is gone, or a worker died or hung.
     """
     clips = _Clips(_Videos.of(table), views, seed=seed, epoch=epoch, train=train, rho=rho)
-    return _iterate(_loader(clips, workers, batch_sampler=batches, collate_fn=_collate), workers)
+    return _iterate(_loader(clips, workers, batches), workers)
 
 
 def view_loader(
@@ -126,8 +128,7 @@ def view_loader(
     """
     if views.crops not in (1, 3):
         raise CpdError(f"crops is {views.crops}", hint="give 1 (centre) or 3 (along the long side)")
-    loader = _loader(_Views(_Videos.of(table), views), workers, batch_size=None, sampler=list(instances))
-    return _iterate(loader, workers)
+    return _iterate(_loader(_Views(_Videos.of(table), views), workers, list(instances)), workers)
 
 
 @dataclass(frozen=True)
@@ -161,14 +162,9 @@ class _Videos:
         return str(self.keys[instance].decode())
 
 
-class _Sample(NamedTuple):
-    clip_THWC: NDArray[np.uint8] | None
-    instance: int
-    key: str
-    reason: str
+class _Clips(Dataset[ClipBatch]):
+    """Whole batches: item [3, 8, ...] is the batch of these instances, each clip made where it stays."""
 
-
-class _Clips(Dataset[_Sample]):
     def __init__(
         self, videos: _Videos, views: Views, *, seed: int, epoch: int, train: bool, rho: int | None = None
     ) -> None:
@@ -179,24 +175,35 @@ class _Clips(Dataset[_Sample]):
         self.train = train
         self.rho = rho
 
-    def __getitem__(self, index: int) -> _Sample:
-        key = self.videos.key(index)
-        try:
-            return _Sample(self._clip(index, key), index, key, "")
-        except VideoError as error:
-            return _Sample(None, index, key, error.reason)
+    def __getitem__(self, instances: list[int]) -> ClipBatch:
+        made = () if self.rho is None or not self.train else (max(self.rho, 2),)
+        size = self.views.size
+        clip_BTHWC = _room((len(instances), *made, self.views.frames, size, size, 3))
+        good: list[int] = []
+        failed = []
+        for instance in instances:
+            key = self.videos.key(instance)
+            try:
+                self._clip(instance, key, clip_BTHWC[len(good)].numpy())
+                good.append(instance)
+            except VideoError as error:
+                failed.append((key, error.reason))
+        index_B = torch.tensor(good, dtype=torch.int64)
+        return ClipBatch(clip_BTHWC[: len(good)], index_B, [self.videos.key(i) for i in good], failed)
 
-    def _clip(self, index: int, key: str) -> NDArray[np.uint8]:
-        views, n_frames = self.views, int(self.videos.frames_N[index])
-        video = self.videos.read(index)
+    def _clip(self, instance: int, key: str, out: NDArray[np.uint8]) -> None:
+        views, n_frames = self.views, int(self.videos.frames_N[instance])
+        video = self.videos.read(instance)
         if not self.train:
             wanted = sample.test_indices(n_frames, 1, views.frames, views.stride)[0]
-            return transforms.centre_clip(decode_frames(video, wanted), views.size)
+            transforms.crop(decode_frames(video, wanted), views.size, out[None])
+            return
         rng = sample_rng(self.seed, epoch=self.epoch, key=key)
         if self.rho is not None:
-            return rho_views(video, n_frames, views, self.rho, rng)
+            rho_views(video, n_frames, views, self.rho, rng, out=out)
+            return
         wanted = sample.train_indices(n_frames, views, rng)
-        return transforms.train_clip(decode_frames(video, wanted), views, rng)
+        transforms.train_clip(decode_frames(video, wanted), views, rng, out=out)
 
 
 class _Views(Dataset[ViewBatch]):
@@ -204,15 +211,24 @@ class _Views(Dataset[ViewBatch]):
         self.videos = videos
         self.views = views
 
-    def __getitem__(self, index: int) -> ViewBatch:
-        key = self.videos.key(index)
+    def __getitem__(self, instance: int) -> ViewBatch:
+        key, views = self.videos.key(instance), self.views
+        shape = (views.frames, views.size, views.size, 3)
         try:
-            n_frames = int(self.videos.frames_N[index])
-            return ViewBatch(torch.from_numpy(all_views(self.videos.read(index), n_frames, self.views)), index, key, [])
+            video = self.videos.read(instance)
+            clips_VTHWC = _room((views.clips * views.crops, *shape))
+            all_views(video, int(self.videos.frames_N[instance]), views, out=clips_VTHWC.numpy())
+            return ViewBatch(clips_VTHWC, instance, key, [])
         except VideoError as error:
-            size = self.views.size
-            empty = torch.empty((0, self.views.frames, size, size, 3), dtype=torch.uint8)
-            return ViewBatch(empty, index, key, [(key, error.reason)])
+            return ViewBatch(torch.empty((0, *shape), dtype=torch.uint8), instance, key, [(key, error.reason)])
+
+
+def _room(shape: tuple[int, ...]) -> torch.Tensor:
+    """Room for uint8: in a worker it is memory that the parent sees, so that nothing is copied on the way there."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
 def sample_rng(seed: int, *, epoch: int, key: str) -> np.random.Generator:
@@ -221,28 +237,24 @@ def sample_rng(seed: int, *, epoch: int, key: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
 
-def _collate(samples: list[_Sample]) -> ClipBatch:
-    good = [item for item in samples if item.clip_THWC is not None]
-    clips = [torch.from_numpy(item.clip_THWC) for item in good]
-    return ClipBatch(
-        clip_BTHWC=torch.stack(clips) if clips else torch.empty((0, 0, 0, 0, 3), dtype=torch.uint8),
-        index_B=torch.tensor([item.instance for item in good], dtype=torch.int64),
-        keys=[item.key for item in good],
-        failed=[(item.key, item.reason) for item in samples if item.clip_THWC is None],
-    )
-
-
-def _loader(dataset: Dataset[Any], workers: int, **options: Any) -> DataLoader[Any]:
+def _loader(dataset: Dataset[Any], workers: int, items: Sequence[Any]) -> DataLoader[Any]:
+    """Those items of the dataset, in order, as they are."""
     return DataLoader(
         dataset,
+        batch_size=None,
+        sampler=items,
+        collate_fn=_as_it_is,
         num_workers=workers,
         worker_init_fn=_start_worker,
         generator=torch.Generator(),  # of its own: loading must not move the training's random state
         multiprocessing_context=_context() if workers else None,
         timeout=TIMEOUT if workers else 0,
         pin_memory=torch.cuda.is_available(),
-        **options,
     )
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
 
 
 def _context() -> str:
@@ -252,6 +264,9 @@ def _context() -> str:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
+    # glibc gives blocks of more than 128 KB back to the kernel, and takes them again page by page, for more than a
+    # clip's augmentation costs; but when a larger block is freed once, it keeps all that are smaller (mallopt(3)).
+    np.empty(_KEPT, np.uint8)
 
 
 def _iterate(loader: DataLoader[Any], workers: int) -> Iterator[Any]:

@@ -9,9 +9,9 @@ file's own tables (`mp4`), or else asked of the demuxer. Anything but H.264 in a
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import av
 import av.error
@@ -29,19 +29,25 @@ _IDR = 5
 _SLICES = range(1, 6)
 
 
-@dataclass(frozen=True)
-class _Picture:
+class _Picture(NamedTuple):
     """One packet: what its slices say."""
 
     is_idr: bool
     is_reference: bool
 
 
-def decode_frames(video: bytes, wanted: Sequence[int]) -> list[av.VideoFrame]:
+# By the header of a NAL unit: forbidden_zero_bit, nal_ref_idc (2 bits), nal_unit_type (5 bits). None: not of a picture.
+_SAID = tuple(
+    _Picture(header & 31 == _IDR, bool(header & 0x60)) if header & 31 in _SLICES else None for header in range(256)
+)
+_SILENT = _Picture(is_idr=False, is_reference=False)
+
+
+def decode_frames(video: bytes | Verified, wanted: Sequence[int]) -> list[av.VideoFrame]:
     """Decode the frames with these indices (in order of presentation), bit-exact with a full decode.
 
     Args:
-        video: a video file in memory.
+        video: a video file in memory, or one of our own clips that was compared with its digest.
         wanted: frame indices from 0, in any order, repeats allowed.
 
     Returns:
@@ -56,10 +62,11 @@ def decode_frames(video: bytes, wanted: Sequence[int]) -> list[av.VideoFrame]:
         raise VideoError("corrupt", f"frame {min(wanted)} is asked for")
     try:
         frames = _direct(video, set(wanted))
+        data = video.data if isinstance(video, Verified) else video
         if frames is None:
-            frames = _selective(video, set(wanted))
+            frames = _selective(data, set(wanted))
         if frames is None:
-            frames = _sequential(video, set(wanted))
+            frames = _sequential(data, set(wanted))
     except av.error.FFmpegError as error:
         raise VideoError("corrupt", f"cannot be decoded: {error.strerror}") from None
     missing = sorted(set(wanted) - set(frames))
@@ -102,9 +109,19 @@ def _sequential(video: bytes, wanted: set[int]) -> Frames:
         return {index: frame for index, frame in enumerate(frames) if index in wanted}
 
 
-def _direct(video: bytes, wanted: set[int]) -> Frames | None:
+@dataclass(frozen=True)
+class Verified:
+    """A clip that is known to be, byte by byte, what `cut` wrote and decoded whole.
+
+    Only such clips share decoders: a damaged one may leave behind more than a flush takes away.
+    """
+
+    data: bytes = field(repr=False)
+
+
+def _direct(video: bytes | Verified, wanted: set[int]) -> Frames | None:
     """The wanted frames of a clip as `cut` writes them, found by its own tables; None for any other file."""
-    planned = plan(video, wanted)
+    planned = plan(video.data if isinstance(video, Verified) else video, wanted)
     if planned is None:
         return None
     if not isinstance(video, Verified):
@@ -113,13 +130,6 @@ def _direct(video: bytes, wanted: set[int]) -> Frames | None:
     frames = _shown(context, planned.packets, planned.index_of)
     SPARE.keep(planned.track, context)
     return frames
-
-
-class Verified(bytes):
-    """A clip that is known to be, byte by byte, what `cut` wrote and decoded whole.
-
-    Only such clips share decoders: a damaged one may leave behind more than a flush takes away.
-    """
 
 
 class Decoders:
@@ -181,22 +191,33 @@ def plan(video: bytes, wanted: set[int]) -> Plan | None:
     track = read_track(video)
     if track is None or not _is_avc(track.header) or max(wanted) >= len(track.size_N):
         return None
-    order = np.argsort(track.pts_N)
-    positions = {int(order[k]) for k in wanted}
-    starts = track.sync[track.sync <= min(positions)]
+    index_at = {int(track.order_N[k]): k for k in wanted}  # position -> index
+    starts = track.sync[track.sync <= min(index_at)]
     if not len(starts):
         return None
-    first, last = int(starts.max()), max(positions)
-    data, begin, size = memoryview(video), track.offset_N.tolist(), track.size_N.tolist()
-    nal_length = _nal_length(track.header)
-    pictures = [_picture(data[begin[i] : begin[i] + size[i]], nal_length) for i in range(first, last + 1)]
+    first, last = int(starts.max()), max(index_at)
+    begin, size, times = (x_N[first : last + 1].tolist() for x_N in (track.offset_N, track.size_N, track.pts_N))
+    pictures = _pictures(video, begin, size, _nal_length(track.header))
     if not pictures[0].is_idr:
         return None
-    packets = []
-    for i in _needed(pictures, {position - first for position in positions}):
-        packets.append(av.Packet(video[begin[first + i] : begin[first + i] + size[first + i]]))
-        packets[-1].pts = int(track.pts_N[first + i])
-    return Plan(track, packets, {int(track.pts_N[order[k]]): k for k in wanted})
+    needed = _needed(pictures, {position - first for position in index_at})
+    packets = [_packet(video, begin[i], size[i], times[i]) for i in needed]
+    return Plan(track, packets, {times[position - first]: k for position, k in index_at.items()})
+
+
+def _packet(video: bytes, begin: int, size: int, time: int) -> av.Packet[Any]:
+    packet: av.Packet[Any] = av.Packet(video[begin : begin + size])
+    packet.pts = time
+    return packet
+
+
+def _pictures(video: bytes, begin: list[int], size: list[int], nal_length: int) -> list[_Picture]:
+    """What the pictures in these byte ranges say: mostly their first NAL unit is a slice, whose header is one byte."""
+    return [
+        (length > nal_length and _SAID[video[start + nal_length]])
+        or _picture(memoryview(video)[start : start + length], nal_length)
+        for start, length in zip(begin, size, strict=True)
+    ]
 
 
 def _selective(video: bytes, wanted: set[int]) -> Frames | None:
@@ -254,11 +275,11 @@ def _picture(data: memoryview, nal_length: int) -> _Picture:
     """What the first slice says, and thereby all of them (ITU-T H.264, 7.4.1.2.4): IDR or not, reference or not."""
     position = 0
     while position + nal_length < len(data):
-        header = data[position + nal_length]  # forbidden_zero_bit, nal_ref_idc (2 bits), nal_unit_type (5 bits)
-        if header & 31 in _SLICES:
-            return _Picture(header & 31 == _IDR, bool(header & 0x60))
+        said = _SAID[data[position + nal_length]]
+        if said:
+            return said
         position += nal_length + int.from_bytes(data[position : position + nal_length], "big")
-    return _Picture(is_idr=False, is_reference=False)
+    return _SILENT
 
 
 def _needed(pictures: list[_Picture], wanted: set[int]) -> list[int]:

@@ -7,9 +7,10 @@ file of another form is left to the demuxer: nothing is guessed, and nothing is 
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Boxes = dict[bytes, memoryview]
 _VIDEO_ENTRY = 78  # bytes of a VisualSampleEntry before its boxes
+_HEAD, _COUNT = struct.Struct(">I4s"), struct.Struct(">I")
+_U32, _I32, _U64 = np.dtype(">u4"), np.dtype(">i4"), np.dtype(">u8")
 _FORBIDDEN = (b"moof", b"sidx")  # fragments: the tables are elsewhere
 _KNOWN = {b"avcC", b"btrt", b"pasp", b"colr"}
 
@@ -45,6 +48,7 @@ class Track:
         colours: of the file, if it says.
         offset_N, size_N: byte range of every picture.
         pts_N: presentation time of every picture, all different.
+        order_N: their positions in the order of presentation.
         sync: positions at which decoding may begin.
     """
 
@@ -53,6 +57,7 @@ class Track:
     offset_N: Ints
     size_N: Ints
     pts_N: Ints
+    order_N: Ints
     sync: Ints
 
 
@@ -73,29 +78,27 @@ def _track(video: memoryview) -> Track | None:
     trak = dict(_walk(tracks[0]))
     mdia = dict(_walk(trak[b"mdia"]))
     stbl = dict(_walk(dict(_walk(mdia[b"minf"]))[b"stbl"]))
-    entry = _entry(stbl[b"stsd"])
+    entry = _entry(bytes(stbl[b"stsd"]))
     if entry is None:
         return None
     size_N = _sizes(stbl[b"stsz"])
     offset_N = _offsets(stbl, size_N)
-    dts_N, total = _times(stbl[b"stts"], len(size_N))
-    pts_N = dts_N + (_shifts(stbl[b"ctts"], len(size_N)) if b"ctts" in stbl else 0)
-    sync = _integers(stbl[b"stss"], 8, ">u4") - 1 if b"stss" in stbl else np.arange(len(size_N))
-    in_file = bool((offset_N >= 0).all() and (size_N > 0).all() and (offset_N + size_N <= len(video)).all())
-    if not len(size_N) or not in_file or len(np.unique(pts_N)) < len(pts_N):
+    if not len(size_N) or offset_N.min() < 0 or size_N.min() <= 0 or (offset_N + size_N).max() > len(video):
         return None
-    if not _shows_all(trak, dict(moov), mdia, first=int(pts_N.min()), total=total):
+    ctts, stss = (bytes(stbl[kind]) if kind in stbl else None for kind in (b"ctts", b"stss"))
+    times = _times(len(size_N), bytes(stbl[b"stts"]), ctts, stss)
+    if not _shows_all(trak, dict(moov), mdia, first=times.first, total=times.total):
         return None
-    return Track(*entry, offset_N, size_N, pts_N, sync)
+    return Track(*entry, offset_N, size_N, times.pts_N, times.order_N, times.sync)
 
 
 def _walk(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """(type, content) of the boxes in `data`."""
     position = 0
     while position < len(data):
-        size, kind = struct.unpack_from(">I4s", data, position)
+        size, kind = _HEAD.unpack_from(data, position)
         start = position + 8
-        if size == 1:
+        if size == 1:  # a size that does not fit into 32 bits
             (size,) = struct.unpack_from(">Q", data, start)
             start += 8
         if size < start - position or position + size > len(data):
@@ -104,9 +107,10 @@ def _walk(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         position += size
 
 
-def _entry(stsd: memoryview) -> tuple[bytes, Colours | None] | None:
-    """The sample entry: the decoder's header, and the colours."""
-    entries = list(_walk(stsd[8:]))
+@functools.lru_cache(maxsize=64)
+def _entry(stsd: bytes) -> tuple[bytes, Colours | None] | None:
+    """The sample entry: the decoder's header, and the colours. It is the same in all clips of one size."""
+    entries = list(_walk(memoryview(stsd)[8:]))
     if len(entries) != 1 or entries[0][0] != b"avc1":
         return None
     boxes = dict(_walk(entries[0][1][_VIDEO_ENTRY:]))
@@ -122,60 +126,93 @@ def _colours(colr: memoryview) -> Colours:
     return Colours(primaries, transfer, matrix, bool(flags & 0x80))
 
 
-def _integers(box: memoryview, start: int, kind: str) -> Ints:
+def _integers(box: memoryview | bytes, start: int, kind: np.dtype[Any]) -> Ints:
     """The entries of a table as long as its count says."""
-    (count,) = struct.unpack_from(">I", box, start - 4)
-    width = np.dtype(kind).itemsize
-    if start + count * width != len(box):
+    (count,) = _COUNT.unpack_from(box, start - 4)
+    if start + count * kind.itemsize != len(box):
         raise ValueError("a table is not as long as it says")
     return np.frombuffer(box, kind, count, start).astype(np.int64)
 
 
-def _pairs(box: memoryview, count_kind: str = ">u4") -> tuple[Ints, Ints]:
-    (count,) = struct.unpack_from(">I", box, 4)
+def _pairs(box: bytes, kind: np.dtype[Any]) -> tuple[Ints, Ints]:
+    """Runs: how many, and of what."""
+    (count,) = _COUNT.unpack_from(box, 4)
     if 8 + 8 * count != len(box):
         raise ValueError("a table is not as long as it says")
-    table = np.frombuffer(box, np.dtype([("n", ">u4"), ("value", count_kind)]), count, 8)
-    return table["n"].astype(np.int64), table["value"].astype(np.int64)
+    table = np.frombuffer(box, kind, 2 * count, 8).astype(np.int64)
+    return table[::2], table[1::2]
 
 
 def _sizes(stsz: memoryview) -> Ints:
-    (same,) = struct.unpack_from(">I", stsz, 4)
+    (same,) = _COUNT.unpack_from(stsz, 4)
     if same:
         raise ValueError("pictures are not of one size")
-    return _integers(stsz, 12, ">u4")
+    return _integers(stsz, 12, _U32)
 
 
 def _offsets(stbl: Boxes, size_N: Ints) -> Ints:
-    """Chunks hold runs of samples, one behind the other."""
-    chunk_C = _integers(stbl[b"stco"], 8, ">u4") if b"stco" in stbl else _integers(stbl[b"co64"], 8, ">u8")
-    (count,) = struct.unpack_from(">I", stbl[b"stsc"], 4)
-    runs = np.frombuffer(stbl[b"stsc"], ">u4", 3 * count, 8).astype(np.int64).reshape(-1, 3)
-    first = np.append(runs[:, 0] - 1, len(chunk_C))
-    per_chunk_C = np.repeat(runs[:, 1], np.diff(first))
-    if first[0] != 0 or per_chunk_C.sum() != len(size_N) or (runs[:, 2] != 1).any():
+    """Chunks hold runs of samples, one behind the other; our clips have one chunk."""
+    chunk_C = _integers(stbl[b"stco"], 8, _U32) if b"stco" in stbl else _integers(stbl[b"co64"], 8, _U64)
+    per_chunk_C = _per_chunk(bytes(stbl[b"stsc"]), len(chunk_C))
+    if per_chunk_C.sum() != len(size_N):
         raise ValueError("chunks and samples do not add up")
-    behind_N = np.cumsum(size_N) - size_N
-    first_C = np.cumsum(per_chunk_C) - per_chunk_C
-    offset_N: Ints = np.repeat(chunk_C - behind_N[first_C], per_chunk_C) + behind_N
+    behind_N: Ints = size_N.cumsum() - size_N
+    if len(chunk_C) == 1:
+        return chunk_C + behind_N
+    first_C = per_chunk_C.cumsum() - per_chunk_C
+    offset_N: Ints = (chunk_C - behind_N[first_C]).repeat(per_chunk_C) + behind_N
     return offset_N
 
 
-def _times(stts: memoryview, n: int) -> tuple[Ints, int]:
-    """Decoding times, and the duration of all."""
-    counts, deltas = _pairs(stts)
-    if counts.sum() != n or (deltas >= 1 << 31).any():
+@functools.lru_cache(maxsize=64)
+def _per_chunk(stsc: bytes, chunks: int) -> Ints:
+    """How many samples each chunk holds."""
+    (count,) = _COUNT.unpack_from(stsc, 4)
+    runs = np.frombuffer(stsc, _U32, 3 * count, 8).astype(np.int64).reshape(-1, 3)
+    bound = np.array([*(runs[:, 0] - 1), chunks])
+    if bound[0] != 0 or (runs[:, 2] != 1).any():
+        raise ValueError("chunks are missing, or are of another track")
+    return runs[:, 1].repeat(bound[1:] - bound[:-1])
+
+
+class _Times(NamedTuple):
+    """When pictures are shown: as in `Track`; the first time of all, and the duration of all."""
+
+    pts_N: Ints
+    order_N: Ints
+    sync: Ints
+    first: int
+    total: int
+
+
+@functools.lru_cache(maxsize=512)
+def _times(n: int, stts: bytes, ctts: bytes | None, stss: bytes | None) -> _Times:
+    """The times of n pictures: they are the same in all clips of one length and frame rate.
+
+    Raises:
+        ValueError: the tables are not of n pictures, or two are shown at once.
+    """
+    counts, deltas = _pairs(stts, _U32)
+    if counts.sum() != n or deltas.max() >= 1 << 31:
         raise ValueError("times and samples do not add up")
-    delta_N = np.repeat(deltas, counts)
-    end_N = np.cumsum(delta_N)
-    return end_N - delta_N, int(end_N[-1])
+    delta_N = deltas.repeat(counts)
+    end_N = delta_N.cumsum()
+    pts_N = end_N - delta_N + (0 if ctts is None else _shifts(ctts, n))
+    order_N = pts_N.argsort()
+    shown_N = pts_N[order_N]
+    if (shown_N[1:] == shown_N[:-1]).any():
+        raise ValueError("two pictures at one time")
+    sync = np.arange(n) if stss is None else _integers(stss, 8, _U32) - 1
+    for shared in (pts_N, order_N, sync):
+        shared.flags.writeable = False
+    return _Times(pts_N, order_N, sync, int(shown_N[0]), int(end_N[-1]))
 
 
-def _shifts(ctts: memoryview, n: int) -> Ints:
-    counts, shifts = _pairs(ctts, ">i4")
+def _shifts(ctts: bytes, n: int) -> Ints:
+    counts, shifts = _pairs(ctts, _I32)
     if counts.sum() != n:
         raise ValueError("times and samples do not add up")
-    return np.repeat(shifts, counts)
+    return shifts.repeat(counts)
 
 
 def _shows_all(trak: Boxes, moov: Boxes, mdia: Boxes, *, first: int, total: int) -> bool:

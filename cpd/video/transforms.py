@@ -1,9 +1,12 @@
 """From decoded frames to clips: crop, resize, flip, colour, blur; the same for every frame of a clip.
 
-T frames, H, W pixels, C = 3 (red, green, blue), B batch. Frames are cropped and resized as Y, U, V planes, and only
-then turned to RGB: the conversion (ITU-R BT.601, limited range) is affine, and so are brightness, contrast,
-saturation, hue and the loss of all colour, so that everything about colour is one 3x4 matrix per clip. Training and
-evaluation share this path.
+T frames, H, W pixels, C = 3 (red, green, blue), P = 3 planes (Y, U, V), B batch. Frames are cropped and resized as
+planes, and only then turned to RGB: the conversion (ITU-R BT.601, limited range) is affine, and so are brightness,
+contrast, saturation, hue and the loss of all colour, so that everything about colour is one 3x4 matrix per clip.
+Training and evaluation share this path.
+
+Memory that is asked for anew comes page by page and costs more than the work: so planes lie where the picture is to
+stand, and the picture is written over them (`_as_planes`).
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from cpd.config import Views
 
     Clip = NDArray[np.uint8]
+    Planes = NDArray[np.uint8]
+    Pictures = Clip | Sequence[Clip]
     Matrix = NDArray[np.float64]
 
 # Mean and standard deviation of Kinetics' pixels in [0, 1].
@@ -32,6 +37,7 @@ STD = (0.22803, 0.22145, 0.216989)
 
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _BT709 = 1  # AVCOL_SPC_BT709
+_SHARES = {1: (0.5,), 3: (0.0, 0.5, 1.0)}  # number of crops -> where they lie along the long side
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -44,7 +50,9 @@ class _Box:
     side: int
 
 
-def train_clip(frames: Sequence[av.VideoFrame], views: Views, rng: np.random.Generator) -> Clip:
+def train_clip(
+    frames: Sequence[av.VideoFrame], views: Views, rng: np.random.Generator, *, out: Clip | None = None
+) -> Clip:
     """One augmented training clip: crop, resize, flip, colour, blur.
 
     The crop's side is one of `views.scales` of the short side, at a corner or in the centre; or, with
@@ -52,6 +60,12 @@ def train_clip(frames: Sequence[av.VideoFrame], views: Views, rng: np.random.Gen
     `views.jitter_p` of the clips brightness, contrast and saturation are scaled by factors from [1 - jitter, 1 +
     jitter] and chroma is turned by up to `views.hue` of a circle (PAPER sections 1 and 5). Nothing is drawn for what
     the config leaves out.
+
+    Args:
+        frames: T decoded frames.
+        views: the augmentation.
+        rng: what it is drawn from.
+        out: contiguous uint8 (T, size, size, 3) that the clip is written into; None makes room for it.
 
     Returns:
         uint8 (T, size, size, 3).
@@ -61,22 +75,50 @@ def train_clip(frames: Sequence[av.VideoFrame], views: Views, rng: np.random.Gen
     factors = rng.uniform(1 - views.jitter, 1 + views.jitter, 3)
     turn = rng.uniform(-views.hue, views.hue) if views.hue else 0.0
     coloured, gray, blurred = (_happens(share, rng) for share in (views.jitter_p, views.gray_p, views.blur_p))
-    yuv_THWC = _crop_resize(frames, box, views.size)
-    changes = coloured and (views.jitter > 0 or turn != 0)
-    matrix = _turn(turn) @ _jitter(factors, yuv_THWC) @ _to_rgb() if changes else _to_rgb()
-    rgb_THWC = _recolour(yuv_THWC, _gray() @ matrix if gray else matrix)
-    rgb_THWC = _blur(rgb_THWC, rng.uniform(*views.blur_sigma)) if blurred else rgb_THWC
-    return _flip(rgb_THWC) if flip else rgb_THWC
+    rgb_THWC = np.empty((len(frames), views.size, views.size, 3), np.uint8) if out is None else out
+    yuv_TPHW = _as_planes(rgb_THWC)
+    _crop_resize(frames, box, yuv_TPHW)
+    if flip:
+        _flip(yuv_TPHW)
+    matrix = _TO_RGB
+    if coloured and (views.jitter > 0 or turn != 0):
+        turned = _turn(turn) if turn else _UNTURNED
+        matrix = turned @ _jitter(factors, _mean_luma(yuv_TPHW)) @ _TO_RGB
+    _recolour(yuv_TPHW, _GRAY @ matrix if gray else matrix, rgb_THWC)
+    if blurred:
+        _blur(rgb_THWC, rng.uniform(*views.blur_sigma))
+    return rgb_THWC
+
+
+def crop(frames: Sequence[av.VideoFrame], size: int, out_KT: Clip | Sequence[Pictures]) -> None:
+    """The centre square of the short side, resized; or three squares, at the start, centre and end of the long side.
+
+    Args:
+        frames: T decoded frames.
+        size: of the squares.
+        out_KT: one or three lists of T contiguous pictures uint8 (size, size, 3), which are written.
+    """
+    for pictures, share in zip(out_KT, _SHARES[len(out_KT)], strict=True):
+        box = _along_long_side(frames[0], share)
+        for frame, picture_HWC in zip(frames, pictures, strict=True):
+            yuv_TPHW = _as_planes(picture_HWC[None])
+            _crop_resize([frame], box, yuv_TPHW)
+            _recolour(yuv_TPHW, _TO_RGB, [picture_HWC])
 
 
 def centre_clip(frames: Sequence[av.VideoFrame], size: int) -> Clip:
     """The centre square of the short side, resized. Returns uint8 (T, size, size, 3)."""
-    return _plain(frames, _along_long_side(frames[0], 0.5), size)
+    clip_KTHWC = np.empty((1, len(frames), size, size, 3), np.uint8)
+    crop(frames, size, clip_KTHWC)
+    clip_THWC: Clip = clip_KTHWC[0]
+    return clip_THWC
 
 
 def three_crops(frames: Sequence[av.VideoFrame], size: int) -> Clip:
     """Three squares of the short side: start, centre and end of the long side. Returns uint8 (3, T, size, size, 3)."""
-    return np.stack([_plain(frames, _along_long_side(frames[0], share), size) for share in (0.0, 0.5, 1.0)])
+    clip_KTHWC = np.empty((3, len(frames), size, size, 3), np.uint8)
+    crop(frames, size, clip_KTHWC)
+    return clip_KTHWC
 
 
 def to_model(clip_BTHWC: torch.Tensor) -> torch.Tensor:
@@ -86,12 +128,8 @@ def to_model(clip_BTHWC: torch.Tensor) -> torch.Tensor:
     return ((x_BTHWC - mean) / std).permute(0, 4, 1, 2, 3).contiguous()
 
 
-def _plain(frames: Sequence[av.VideoFrame], box: _Box, size: int) -> Clip:
-    return _recolour(_crop_resize(frames, box, size), _to_rgb())
-
-
 def _random_box(frame: av.VideoFrame, scales: tuple[float, ...], rng: np.random.Generator) -> _Box:
-    side = max(_even(min(frame.height, frame.width) * rng.choice(scales)), 2)
+    side = max(_even(min(frame.height, frame.width) * scales[rng.integers(len(scales))]), 2)
     down, right = frame.height - side, frame.width - side
     corner = int(rng.integers(5))
     if corner == 4:
@@ -122,44 +160,54 @@ def _even(value: float) -> int:
     return int(value) // 2 * 2
 
 
-def _crop_resize(frames: Sequence[av.VideoFrame], box: _Box, size: int) -> Clip:
-    """Crop and resize the planes. Returns uint8 (T, size, size, 3), the last axis Y, U, V."""
-    yuv_THWC = np.empty((len(frames), size, size, 3), np.uint8)
-    for number, frame in enumerate(frames):
-        y, u, v = _planes(frame)
-        half = _Box(box.top // 2, box.left // 2, box.side // 2)
-        parts = [_resize(y, box, size), _resize(u, half, size), _resize(v, half, size)]
-        cv2.merge(parts, dst=yuv_THWC[number])
-    return yuv_THWC
+def _as_planes(rgb_THWC: Clip) -> Planes:
+    """The same memory, seen as the planes of each picture: uint8 (T, 3, H, W)."""
+    assert rgb_THWC.flags.c_contiguous, "a copy would be written instead"
+    T, H, W, _ = rgb_THWC.shape
+    return rgb_THWC.reshape(T, 3, H, W)
 
 
-def _planes(frame: av.VideoFrame) -> list[Clip]:
-    """Y (H, W), U and V (H/2, W/2) of a frame; what is not 8-bit 4:2:0, limited range, BT.601 is converted first."""
+def _crop_resize(frames: Sequence[av.VideoFrame], box: _Box, yuv_TPHW: Planes) -> None:
+    """Crop and resize the planes of every frame: Y, U, V."""
+    half = _Box(box.top // 2, box.left // 2, box.side // 2)
+    for frame, (y_HW, u_HW, v_HW) in zip(frames, yuv_TPHW, strict=True):
+        y, u, v = _limited(frame).planes
+        _resize(y, box, y_HW)
+        _resize(u, half, u_HW)
+        _resize(v, half, v_HW)
+
+
+def _limited(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame in 8-bit 4:2:0, limited range, BT.601: our own clips are so."""
     if frame.format.name != "yuv420p" or frame.color_range == _FULL_RANGE or frame.colorspace == _BT709:
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG")
-    return [
-        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-        for plane in frame.planes
-    ]
+        return frame.reformat(format="yuv420p", dst_colorspace="ITU601", dst_color_range="MPEG")
+    return frame
 
 
-def _resize(plane: Clip, box: _Box, size: int) -> Clip:
-    """Bilinear, or by area where shrinking by more than two would alias."""
-    part = plane[box.top : box.top + box.side, box.left : box.left + box.side]
-    interpolation = cv2.INTER_AREA if box.side > 2 * size else cv2.INTER_LINEAR
-    return cv2.resize(part, (size, size), interpolation=interpolation)  # type: ignore[return-value]
+def _resize(plane: av.video.plane.VideoPlane, box: _Box, out_HW: Clip) -> None:
+    """Bilinear, or by area where shrinking by more than two would alias. The decoder's memory is read where it lies."""
+    stride = plane.line_size
+    part = np.ndarray((box.side, box.side), np.uint8, plane, box.top * stride + box.left, (stride, 1))  # type: ignore[arg-type]
+    interpolation = cv2.INTER_AREA if box.side > 2 * len(out_HW) else cv2.INTER_LINEAR
+    cv2.resize(part, out_HW.shape, out_HW, interpolation=interpolation)
 
 
-def _recolour(clip_THWC: Clip, matrix: Matrix) -> Clip:
-    """Apply a colour matrix (4, 4) to every pixel, rounding and clamping once."""
-    T, H, W, C = clip_THWC.shape
-    return cv2.transform(clip_THWC.reshape(T * H, W, C), matrix[:3]).reshape(T, H, W, C)  # type: ignore[return-value]
+def _recolour(yuv_TPHW: Planes, matrix: Matrix, pictures: Pictures) -> None:
+    """Apply a colour matrix (4, 4) to every pixel, rounding and clamping once.
+
+    Writes T `pictures` (H, W, 3), each of which may lie where its planes do.
+    """
+    yuv_HWC = np.empty((*yuv_TPHW.shape[2:], 3), np.uint8)
+    rows = matrix[:3]
+    for planes, picture_HWC in zip(yuv_TPHW, pictures, strict=True):
+        cv2.merge(tuple(planes), yuv_HWC)
+        cv2.transform(yuv_HWC, rows, picture_HWC)
 
 
-def _flip(clip_THWC: Clip) -> Clip:
-    """Left and right change places: rows of all frames are rows of one tall picture."""
-    T, H, W, C = clip_THWC.shape
-    return cv2.flip(clip_THWC.reshape(T * H, W, C), 1).reshape(T, H, W, C)  # type: ignore[return-value]
+def _flip(yuv_TPHW: Planes) -> None:
+    """Left and right change places: rows of all planes are rows of one tall picture."""
+    rows = yuv_TPHW.reshape(-1, yuv_TPHW.shape[-1])
+    cv2.flip(rows, 1, rows)
 
 
 def _to_rgb() -> Matrix:
@@ -176,18 +224,24 @@ def _to_rgb() -> Matrix:
     return _affine(linear, -linear @ np.array([16, 128, 128]))
 
 
-def _jitter(factors: NDArray[np.float64], yuv_THWC: Clip) -> Matrix:
-    """Brightness, then contrast about the clip's mean grey, then saturation, as a (4, 4) matrix over (r, g, b, 1)."""
-    brightness, contrast, saturation = factors
-    mean_grey = brightness * (_mean_luma(yuv_THWC) - 16) * 255 / 219
-    light = _affine(brightness * contrast * np.eye(3), np.full(3, (1 - contrast) * mean_grey))
-    colour: Matrix = saturation * np.eye(4) + (1 - saturation) * _gray()
-    return colour @ light
+def _jitter(factors: NDArray[np.float64], luma: float) -> Matrix:
+    """Brightness, then contrast about the clip's mean grey, then saturation, as a (4, 4) matrix over (r, g, b, 1).
+
+    Args:
+        factors: of the three.
+        luma: mean Y of the clip.
+    """
+    brightness, contrast, saturation = factors.tolist()
+    mean_grey = brightness * (luma - 16) * 255 / 219
+    gain, shift = brightness * contrast, (1 - contrast) * mean_grey
+    light = np.array([[gain, 0, 0, shift], [0, gain, 0, shift], [0, 0, gain, shift], [0, 0, 0, 1]])
+    matrix: Matrix = (saturation * _SAME + (1 - saturation) * _GRAY) @ light
+    return matrix
 
 
-def _mean_luma(yuv_THWC: Clip) -> float:
-    T, H, W, C = yuv_THWC.shape
-    return float(cv2.mean(yuv_THWC.reshape(T * H, W, C))[0])
+def _mean_luma(yuv_TPHW: Planes) -> float:
+    total: float = sum(cv2.sumElems(planes[0])[0] for planes in yuv_TPHW)
+    return total * (1 / yuv_TPHW[:, 0].size)
 
 
 def _gray() -> Matrix:
@@ -204,8 +258,9 @@ def _turn(share: float) -> Matrix:
     return _affine(linear @ turned @ np.linalg.inv(linear), np.zeros(3))
 
 
-def _blur(clip_THWC: Clip, sigma: float) -> Clip:
-    return np.stack([cv2.GaussianBlur(frame_HWC, (0, 0), sigma) for frame_HWC in clip_THWC])
+def _blur(pictures: Pictures, sigma: float) -> None:
+    for picture_HWC in pictures:
+        cv2.GaussianBlur(picture_HWC, (0, 0), sigma, picture_HWC)
 
 
 def _affine(linear: NDArray[np.float64], offset: NDArray[np.float64]) -> Matrix:
@@ -213,3 +268,7 @@ def _affine(linear: NDArray[np.float64], offset: NDArray[np.float64]) -> Matrix:
     matrix[:3, :3] = linear
     matrix[:3, 3] = offset
     return matrix
+
+
+_SAME, _GRAY, _TO_RGB = np.eye(4), _gray(), _to_rgb()
+_UNTURNED = _turn(0.0)

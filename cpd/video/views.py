@@ -1,6 +1,6 @@
 """The views of one video, from one decode: every test clip and crop of it, or rho training clips.
 
-Shapes: V views (clips x crops, or rho clips), K crops, T frames, H, W, C=3.
+Shapes: V views (C clips x K crops, or rho clips), T frames, H, W, and the three colours last.
 """
 
 from __future__ import annotations
@@ -19,40 +19,66 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cpd.config import FeatureViews, Views
+    from cpd.video.decode import Verified
 
 
-def all_views(video: bytes, n_frames: int, views: FeatureViews) -> NDArray[np.uint8]:
-    """All views (V, T, H, W, 3), clip by clip and crop by crop.
+def all_views(
+    video: bytes | Verified, n_frames: int, views: FeatureViews, *, out: NDArray[np.uint8] | None = None
+) -> NDArray[np.uint8]:
+    """All views, clip by clip and crop by crop.
+
+    Args:
+        video: see `decode.decode_frames`.
+        n_frames: of the video.
+        views: which; `crops` is 1 or 3.
+        out: contiguous uint8 (V, T, size, size, 3) to write into; None makes room.
+
+    Returns:
+        uint8 (V, T, size, size, 3).
 
     Raises:
         VideoError: the video cannot be decoded, or has fewer frames than `n_frames`.
     """
-    clips = sample.test_indices(n_frames, views.clips, views.frames, views.stride)
-    wanted = sorted({frame for clip in clips for frame in clip})
-    place = {frame: number for number, frame in enumerate(wanted)}
-    frames = decode_frames(video, wanted)
-    # Views overlap: each frame is cropped once, and then shared.
-    if views.crops == 3:
-        crops_KTHWC = transforms.three_crops(frames, views.size)
-    else:
-        crops_KTHWC = transforms.centre_clip(frames, views.size)[None]
-    order = [[place[frame] for frame in clip] for clip in clips]
-    return np.stack([crop_THWC[chosen] for chosen in order for crop_THWC in crops_KTHWC])
+    frames_CT = np.array(sample.test_indices(n_frames, views.clips, views.frames, views.stride))
+    wanted, first, which_CT = np.unique(frames_CT, return_index=True, return_inverse=True)
+    frames = decode_frames(video, wanted.tolist())
+    C, T = frames_CT.shape
+    views_VTHWC = np.empty((C * views.crops, T, views.size, views.size, 3), np.uint8) if out is None else out
+    views_CKTHWC = views_VTHWC.reshape(C, views.crops, *views_VTHWC.shape[1:])
+    # Views overlap: a frame is cropped where it is shown first, and copied to wherever else it is.
+    places = [divmod(place, T) for place in first.tolist()]
+    transforms.crop(frames, views.size, [[views_CKTHWC[c, k, t] for c, t in places] for k in range(views.crops)])
+    for (c, t), number in np.ndenumerate(which_CT.reshape(C, T)):
+        if (c, t) != places[number]:
+            views_CKTHWC[c, :, t] = views_CKTHWC[places[number][0], :, places[number][1]]
+    return views_VTHWC
 
 
-def rho_views(video: bytes, n_frames: int, views: Views, rho: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def rho_views(
+    video: bytes | Verified,
+    n_frames: int,
+    views: Views,
+    rho: int,
+    rng: np.random.Generator,
+    *,
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
     """The clips (V, T, H, W, 3) that a persistency objective compares, each with an augmentation of its own.
 
-    V = max(rho, 2): with rho = 1 both are of the same frames (`sample.rho_indices`).
+    V = max(rho, 2): with rho = 1 both are of the same frames (`sample.rho_indices`). `out` is as in `all_views`.
 
     Raises:
         VideoError: the video cannot be decoded, or has fewer frames than `n_frames`.
     """
     clips = sample.rho_indices(n_frames, views, rho, rng)
-    return np.stack([transforms.train_clip(frames, views, rng) for frames in _decode_clips(video, clips)])
+    shape = (len(clips), views.frames, views.size, views.size, 3)
+    clips_VTHWC = np.empty(shape, np.uint8) if out is None else out
+    for frames, clip_THWC in zip(_decode_clips(video, clips), clips_VTHWC, strict=True):
+        transforms.train_clip(frames, views, rng, out=clip_THWC)
+    return clips_VTHWC
 
 
-def _decode_clips(video: bytes, clips: Sequence[Sequence[int]]) -> list[list[av.VideoFrame]]:
+def _decode_clips(video: bytes | Verified, clips: Sequence[Sequence[int]]) -> list[list[av.VideoFrame]]:
     """Frames of several clips; one that stands in two of them is decoded once."""
     wanted = sorted({frame for clip in clips for frame in clip})
     found = dict(zip(wanted, decode_frames(video, wanted), strict=True))

@@ -120,7 +120,7 @@ def test_a_workers_memory_stays_flat(table: SampleTable) -> None:
 def test_memory_is_pinned_where_there_is_a_gpu(table: SampleTable, monkeypatch: pytest.MonkeyPatch, cuda: bool) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     dataset = loader._Clips(loader._Videos.of(table), VIEWS, seed=0, epoch=0, train=True)
-    made = loader._loader(dataset, 2, batch_sampler=[[0]], collate_fn=loader._collate)
+    made = loader._loader(dataset, 2, [[0]])
     assert made.pin_memory is cuda
     assert made.prefetch_factor == 2
 

@@ -80,7 +80,8 @@ def test_gray_is_luma_and_blur_is_gaussian(frames: list[av.VideoFrame]) -> None:
 def test_hue_turns_chroma_and_leaves_luma(frames: list[av.VideoFrame]) -> None:
     """Written out in full-range Y'CbCr (ITU-R BT.601)."""
     plain = clip(frames, PLAIN)
-    got = transforms._recolour(plain.astype(np.uint8), transforms._turn(0.15))
+    got = np.empty(plain.shape, np.uint8)
+    transforms._recolour(np.moveaxis(plain, -1, 1).astype(np.uint8), transforms._turn(0.15), got)
     y = plain @ np.array([0.299, 0.587, 0.114])
     cb, cr = 0.5 * (plain[..., 2] - y) / (1 - 0.114), 0.5 * (plain[..., 0] - y) / (1 - 0.299)
     angle = 2 * np.pi * 0.15

@@ -115,10 +115,12 @@ def sequential_jitter(rgb: NDArray[np.float64], factors: NDArray[np.float64]) ->
 )
 def test_one_matrix_is_the_sequence(tmp_path: Path, factors: tuple[float, float, float]) -> None:
     frames = frames_of(tmp_path, still=False)
-    yuv_THWC = transforms._crop_resize(frames, transforms._along_long_side(frames[0], 0.5), 64)
+    yuv_TPHW = np.empty((len(frames), 3, 64, 64), np.uint8)
+    transforms._crop_resize(frames, transforms._along_long_side(frames[0], 0.5), yuv_TPHW)
     f = np.array(factors)
-    got = transforms._recolour(yuv_THWC, transforms._jitter(f, yuv_THWC) @ transforms._to_rgb())
-    y, u, v = np.moveaxis(yuv_THWC.astype(float), -1, 0) - np.array([16, 128, 128])[:, None, None, None]
+    got = np.empty((len(frames), 64, 64, 3), np.uint8)
+    transforms._recolour(yuv_TPHW, transforms._jitter(f, yuv_TPHW[:, 0].mean()) @ transforms._to_rgb(), got)
+    y, u, v = np.moveaxis(yuv_TPHW.astype(float), 1, 0) - np.array([16, 128, 128])[:, None, None, None]
     red, blue = 1.164384 * y + 1.596027 * v, 1.164384 * y + 2.017232 * u
     rgb = np.stack([red, 1.164384 * y - 0.391762 * u - 0.812968 * v, blue], axis=-1)
     wanted = np.clip(sequential_jitter(rgb, f), 0, 255)
