@@ -7,6 +7,7 @@ earlier size left behind is counted.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import time
 from collections.abc import Callable
@@ -131,7 +132,7 @@ def _stages(options: Options) -> dict[str, tuple[int, str, Stage]]:
         return _clips(options.work / "clip" / "source.mp4", folder, n)
 
     return {
-        "planning": (500 if few else 8000, "ids", _planning),
+        "planning": (500 if few else 30_000, "ids", _planning),
         "title-clean": (50 if few else 2000, "titles", _cleaning),
         "title-tree": (8 if few else 100, "titles", parsing),
         "clips": (2 if few else 6, "videos", clips),
@@ -143,6 +144,7 @@ def _stages(options: Options) -> dict[str, tuple[int, str, Stage]]:
 
 
 def _planning(folder: Path, n: int) -> Work:
+    """Up to the 240,000 ids of Kinetics-400; under 10,000 most of it fits into memory that is held anyway."""
     from cpd.sources.plan import write_plan
 
     listed = folder / "train.csv"
@@ -150,6 +152,8 @@ def _planning(folder: Path, n: int) -> Work:
     listed.write_text("\n".join(["label,youtube_id,time_start,time_end,split", *rows]) + "\n")
     source = Source(kind="kinetics", lists={"train": str(listed)}, pairs={"train": n}, url="http://127.0.0.1/{id}")
     config = _config(folder, source)
+    gc.collect()
+    gc.freeze()  # a full sweep, once the new objects are a quarter of the old, would walk over torch's as well
     return lambda: write_plan(config, "pairs")
 
 
