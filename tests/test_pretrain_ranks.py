@@ -10,12 +10,14 @@ import msgspec
 import pytest
 import torch
 from small_corpus import break_video, open_corpus, write_corpus
+from synced_norm import over_ranks
 
 from cpd import config as cpd_config
 from cpd.engine import distributed
 from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.distributed import World
 from cpd.errors import EX_REQUEUE
+from cpd.pretrain import build, supervised
 from cpd.pretrain.run import Pretraining, prepare
 
 sys.path.insert(0, str(Path(__file__).parent / "engine"))
@@ -40,7 +42,9 @@ def train(folder: Path, corpus: Path, over: dict, stop_after: int = 0) -> None:
     config = msgspec.structs.replace(config, experiments={**config.experiments, "case": over})
     asked = iter(range(1, 1000))
     with distributed.joined(timeout_seconds=60) as world:
-        run = prepare(config, cpd_config.experiment(config, "case"), seed=0, world=world)
+        exp = cpd_config.experiment(config, "case")
+        make = supervised.prepare if exp.objective.name == "supervised" else prepare
+        run = make(config, exp, seed=0, world=world)
         checkpoints = Checkpoints(folder / "checkpoints", 2, identity={"size": world.size})
         progress = run.train(folder, checkpoints, stop=lambda: "SIGTERM" if next(asked) == stop_after else "")
         torch.save({**told(run), "loss": [row["loss"] for row in progress.history]}, folder / f"rank-{world.rank}.pt")
@@ -115,16 +119,59 @@ def test_shared_banks_resume_bit_for_bit(corpus: Path, tmp_path: Path) -> None:
         assert resumed["loss"] == straight["loss"]
 
 
+def train_synced(folder: Path, corpus: Path, over: dict) -> None:
+    build.sync_batch_norm = over_ranks
+    train(folder, corpus, over)
+
+
+SYNCED = {"sync_bn": True}
+
+
+@pytest.mark.slow
+def test_synced_batch_norm_makes_two_ranks_one(corpus: Path, tmp_path: Path) -> None:
+    """With the same batch statistics, running statistics are equal, too."""
+    stages = [{"epochs": 1, "lr": 0.05}]
+    split, whole = ({"train": {"batch": 20, "per_rank": size}, "stages": stages} for size in (10, 20))
+    split["train"] |= SYNCED
+    assert run_ranks(train_synced, tmp_path / "two", corpus, split) == [0, 0], error(tmp_path / "two", 0)
+    assert run_ranks(train, tmp_path / "one", corpus, whole, size=1) == [0], error(tmp_path / "one", 0)
+    first, second, alone = result(tmp_path / "two", 0), result(tmp_path / "two", 1), result(tmp_path / "one")
+    assert same_weights(first, second)
+    assert first["loss"] == pytest.approx(alone["loss"], rel=1e-5)
+    torch.testing.assert_close(first["model"], alone["model"], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("objective", [{}, {"name": "info_nce"}, {"name": "supervised"}])
+def test_synced_batch_norm_waits_for_nobody_in_vain(tmp_path: Path, objective: dict) -> None:
+    """A rank without a usable clip, or with fewer micro-batches, calls the tower along with the others."""
+    write_corpus(tmp_path / "corpus")
+    over = {"train": {"batch": 7, "per_rank": 2, **SYNCED}, "objective": objective}
+    live = {} if objective.get("name") == "supervised" else {"lr_text": 0.01}
+    over["stages"] = [{"epochs": 1, "lr": 0.05}, {"epochs": 1, "lr": 0.05, **live}]
+    lone_first_rank(tmp_path / "corpus", batch=7)
+    corpus = tmp_path / "corpus"
+    assert run_ranks(train_synced, tmp_path / "run", corpus, over) == [0, 0], error(tmp_path / "run", 0)
+    first, second = result(tmp_path / "run", 0), result(tmp_path / "run", 1)
+    assert first["loss"] == second["loss"]
+    assert same_weights(first, second)
+
+
+def lone_first_rank(corpus: Path, *, batch: int) -> None:
+    """Break videos so that rank 0 has nothing to train on in the first step of the first epoch."""
+    config = open_corpus(corpus)
+    exp = cpd_config.experiment(config, "cpd")
+    exp = msgspec.structs.replace(exp, train=msgspec.structs.replace(exp.train, batch=batch))
+    run = prepare(config, exp, seed=0, world=World())
+    for key in [run.clips.table.keys[i] for i in run.clips._order(0)[0][:2]]:  # rank 0's third is then alone
+        break_video(config, "pairs", "train", key)
+
+
 @pytest.mark.parametrize("shared", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_uneven_data_does_not_hang(tmp_path: Path, shared: bool) -> None:
     """Fault 75. Steps of 7, 7 and 6 pairs, micro-batches of 3, and a step in which rank 0 has nothing to train on."""
     write_corpus(tmp_path / "corpus")
-    config = open_corpus(tmp_path / "corpus")
-    exp = cpd_config.experiment(config, "cpd")
-    exp = msgspec.structs.replace(exp, train=msgspec.structs.replace(exp.train, batch=7))
-    run = prepare(config, exp, seed=0, world=World())
-    for key in [run.clips.table.keys[i] for i in run.clips._order(0)[0][:2]]:  # rank 0's third is then alone
-        break_video(config, "pairs", "train", key)
+    lone_first_rank(tmp_path / "corpus", batch=7)
     over = {
         "train": {"batch": 7, "per_rank": 3},
         "objective": {"shard_banks": shared},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -11,13 +12,14 @@ import pytest
 import torch
 from rho_cases import METHODS, cases
 from small_corpus import break_video, open_corpus, write_corpus
+from synced_norm import over_ranks
 
 from cpd.config import experiment
 from cpd.engine import distributed
 from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.distributed import World
 from cpd.errors import EX_REQUEUE
-from cpd.pretrain import beside_titles, persistency
+from cpd.pretrain import beside_titles, build, persistency
 
 sys.path.insert(0, str(Path(__file__).parent / "engine"))
 from fork_ranks import error, run_ranks
@@ -51,6 +53,11 @@ def train(folder: Path, corpus: Path, case: dict, stop_after: int = 0) -> None:
         memory = run.objective.state_dict()
         told = {"state": state, "memory": digest(memory), "failed": sorted(progress.failed)}
         torch.save({**told, "loss": [row["loss"] for row in progress.history]}, folder / f"rank-{world.rank}.pt")
+
+
+def train_synced(folder: Path, corpus: Path, case: dict) -> None:
+    build.sync_batch_norm = persistency.sync_batch_norm = over_ranks
+    train(folder, corpus, {**case, "train": {**case.get("train", {}), "sync_bn": True}})
 
 
 def digest(memory: object) -> str:
@@ -91,8 +98,9 @@ def test_two_ranks_resume_bit_for_bit(corpus: Path, tmp_path: Path, name: str) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("how", [train, train_synced])
 @pytest.mark.parametrize("name", [*(f"rho-{method}" for method in METHODS), "beside-moco"])
-def test_a_rank_without_videos_goes_along(tmp_path: Path, name: str) -> None:
+def test_a_rank_without_videos_goes_along(tmp_path: Path, name: str, how: Callable[..., None]) -> None:
     """Steps of 7, 7 and 6 videos, micro-batches of 3, and a step in which rank 0 has nothing to train on."""
     write_corpus(tmp_path / "corpus")
     case = cases()[name]
@@ -103,7 +111,7 @@ def test_a_rank_without_videos_goes_along(tmp_path: Path, name: str) -> None:
     for key in keys:
         break_video(open_corpus(tmp_path / "corpus"), "pairs", "train", key)
     folder = tmp_path / "run"
-    assert run_ranks(train, folder, tmp_path / "corpus", case) == [0, 0], error(folder, 0) + error(folder, 1)
+    assert run_ranks(how, folder, tmp_path / "corpus", case) == [0, 0], error(folder, 0) + error(folder, 1)
     same(result(folder, 0), result(folder, 1))
     assert set(keys) <= set(result(folder)["failed"])
     assert len(result(folder)["failed"]) == 3  # and the one that was left alone

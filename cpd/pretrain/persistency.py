@@ -75,7 +75,7 @@ class Persistency(Pretraining):
     def step(self, batch: ClipBatch) -> StepResult:
         """Loss of a micro-batch. A rank without samples goes along, and counts nothing."""
         n, failed = usable(batch)
-        if not n and not self.clips.lockstep:
+        if self.nobody(n):
             return StepResult(parts={}, count=0, keys=[], failed=failed)
         clip_BVTHWC = self.clips_of(batch) if n else self._no_clips()
         with self.precision.autocast():

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from cpd.config import Config, Experiment, FeatureViews, Objective
+from cpd.config import Config, Experiment, FeatureViews
 from cpd.engine import distributed, optim
 from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.clips import ClipEpochs, usable
@@ -29,6 +29,7 @@ from cpd.engine.trackers import open_trackers
 from cpd.models.two_tower import TwoTower
 from cpd.objectives import pair
 from cpd.objectives.pair import PairObjective
+from cpd.objectives.rho.projection import synced
 from cpd.pretrain.build import build_model, open_table, ranks_of
 from cpd.pretrain.titles import Titles, equal_groups, shuffled, titles_of
 from cpd.pretrain.validation import HeldOut
@@ -102,6 +103,11 @@ class Pretraining:
         return self.exp.objective.name in pair.IN_BATCH and self.world.size > 1
 
     @property
+    def syncs(self) -> bool:
+        """Whether batch norms wait for every rank, forward and backward."""
+        return synced(self.model.video)
+
+    @property
     def shares_banks(self) -> bool:
         """Whether ranks compute the loss together, each with its part of the banks."""
         return self.exp.objective.shard_banks and self.world.size > 1
@@ -140,9 +146,10 @@ class Pretraining:
     def step(self, batch: ClipBatch) -> StepResult:
         """Loss of a micro-batch; its features go to the banks after the optimiser step."""
         count, failed = usable(batch)
+        if self.nobody(count):
+            return StepResult(parts={}, count=0, keys=[], failed=failed)
         if not count:
-            parts = self.objective(*self._no_rows()) if self.shares_banks or self.compares_ranks else {}
-            return StepResult(parts=parts if self.compares_ranks else {}, count=0, keys=[], failed=failed)
+            return StepResult(parts=self.go_along(), count=0, keys=[], failed=failed)
         device = self.world.device
         index_B = batch.index_B.to(device)
         x_BCTHW = to_model(batch.clip_BTHWC.to(device, non_blocking=True))
@@ -152,6 +159,26 @@ class Pretraining:
         parts = self.objective(v_BD, t_BD, index_B)
         rows = (v_BD.detach(), t_BD.detach(), index_B)
         return StepResult(parts=parts, count=count, keys=batch.keys, rows=rows, failed=failed)
+
+    def nobody(self, count: int) -> bool:
+        """Whether no rank has a sample of a micro-batch: a loss, and batch statistics, of nothing are not numbers."""
+        if not self.clips.lockstep:
+            return not count
+        return not distributed.sum_values([count], self.world)[0]
+
+    def go_along(self) -> dict[str, torch.Tensor]:
+        """Without samples: a part in what ranks compute together, forward and backward, and none in the loss."""
+        v_BD, t_BD, index_B = self._no_rows()
+        if self.syncs:
+            views = self.exp.views
+            clip_BTHWC = torch.empty(0, views.frames, views.size, views.size, 3, dtype=torch.uint8)
+            with self.precision.autocast():
+                v_BD, t_BD = self.embed(to_model(clip_BTHWC.to(self.world.device)), index_B)
+            v_BD, t_BD = v_BD.float(), t_BD.float()
+        parts = self.objective(v_BD, t_BD, index_B) if self.shares_banks or self.compares_ranks else {}
+        if self.compares_ranks:
+            return parts
+        return {"loss": v_BD.sum() + t_BD.sum()} if self.syncs else {}
 
     def embed(self, x_BCTHW: torch.Tensor, index_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What the objective compares: unit rows (B, D) of the clips and of their titles."""
@@ -217,9 +244,11 @@ def pair_objective(exp: Experiment, titles: Titles, *, seed: int, world: World) 
     )
 
 
-def _together(objective: Objective) -> bool:
-    """Whether the ranks' micro-batches are compared with each other."""
-    return objective.shard_banks or objective.rho is not None or objective.name in pair.IN_BATCH
+def _together(exp: Experiment) -> bool:
+    """Whether a rank's micro-batch waits for those of the others."""
+    objective = exp.objective
+    compared = objective.shard_banks or objective.rho is not None or objective.name in pair.IN_BATCH
+    return compared or exp.train.sync_bn
 
 
 def common_parts(
@@ -248,7 +277,7 @@ def common_parts(
         seed=seed,
         workers=workers,
         world=world,
-        lockstep=_together(exp.objective) and world.size > 1,
+        lockstep=_together(exp) and world.size > 1,
         rho=None if exp.objective.rho is None else exp.objective.rho.clips,
     )
     val = open_table(results, [(exp.validation.source, exp.validation.split)])

@@ -75,7 +75,9 @@ class Titles:
         self.features_NE = None
 
     def __call__(self, index_B: torch.Tensor) -> torch.Tensor:
-        """Text features (B, E) of a few instances, on the device; with gradient when live."""
+        """Text features (B, E) of a few instances, or of none, on the device; with gradient when live."""
+        if not len(index_B):
+            return torch.zeros(0, self.model.text.dim, device=self.world.device)  # no tokenizer takes nothing
         if self.features_NE is not None:
             return self.features_NE[index_B.cpu()].to(self.world.device)
         tokens = self.model.text.tokenize([self.titles[i] for i in index_B.tolist()])
