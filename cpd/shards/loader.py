@@ -227,7 +227,7 @@ def _room(shape: tuple[int, ...]) -> torch.Tensor:
     """Room for uint8: in a worker it is memory that the parent sees, so that nothing is copied on the way there."""
     if get_worker_info() is None:
         return torch.empty(shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape))
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]
     return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
@@ -264,8 +264,16 @@ def _context() -> str:
 
 def _start_worker(worker: int) -> None:
     cv2.setNumThreads(0)
-    # glibc gives blocks of more than 128 KB back to the kernel, and takes them again page by page, for more than a
-    # clip's augmentation costs; but when a larger block is freed once, it keeps all that are smaller (mallopt(3)).
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep large blocks that it frees, for the next clip.
+
+    glibc gives blocks of more than 128 KB back to the kernel; to get them again, page by page, costs more than the
+    augmentation of a clip. When a larger block is freed once, it keeps what is smaller (mallopt(3),
+    M_MMAP_THRESHOLD). Other allocators are left as they are.
+    """
     np.empty(_KEPT, np.uint8)
 
 

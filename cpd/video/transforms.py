@@ -38,6 +38,7 @@ STD = (0.22803, 0.22145, 0.216989)
 _FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 _BT709 = 1  # AVCOL_SPC_BT709
 _SHARES = {1: (0.5,), 3: (0.0, 0.5, 1.0)}  # number of crops -> where they lie along the long side
+_SCRATCH = 1 << 17  # bytes: more is taken from the kernel anew, page by page (glibc's mmap threshold)
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -103,7 +104,7 @@ def crop(frames: Sequence[av.VideoFrame], size: int, out_KT: Clip | Sequence[Pic
         for frame, picture_HWC in zip(frames, pictures, strict=True):
             yuv_TPHW = _as_planes(picture_HWC[None])
             _crop_resize([frame], box, yuv_TPHW)
-            _recolour(yuv_TPHW, _TO_RGB, [picture_HWC])
+            _recolour(yuv_TPHW, _TO_RGB, picture_HWC[None])
 
 
 def centre_clip(frames: Sequence[av.VideoFrame], size: int) -> Clip:
@@ -192,16 +193,20 @@ def _resize(plane: av.video.plane.VideoPlane, box: _Box, out_HW: Clip) -> None:
     cv2.resize(part, out_HW.shape, out_HW, interpolation=interpolation)
 
 
-def _recolour(yuv_TPHW: Planes, matrix: Matrix, pictures: Pictures) -> None:
-    """Apply a colour matrix (4, 4) to every pixel, rounding and clamping once.
+def _recolour(yuv_TPHW: Planes, matrix: Matrix, rgb_THWC: Clip) -> None:
+    """Apply a colour matrix (4, 4) to every pixel, rounding and clamping once; `rgb_THWC` may be the planes' memory.
 
-    Writes T `pictures` (H, W, 3), each of which may lie where its planes do.
+    Some frames at once: each is a row of pixels.
     """
-    yuv_HWC = np.empty((*yuv_TPHW.shape[2:], 3), np.uint8)
-    rows = matrix[:3]
-    for planes, picture_HWC in zip(yuv_TPHW, pictures, strict=True):
-        cv2.merge(tuple(planes), yuv_HWC)
-        cv2.transform(yuv_HWC, rows, picture_HWC)
+    T, _, H, W = yuv_TPHW.shape
+    yuv_TPX, rgb_TXC = yuv_TPHW.reshape(T, 3, H * W), rgb_THWC.reshape(T, H * W, 3)
+    step = max(_SCRATCH // (3 * H * W), 1)
+    yuv_TXC = np.empty((min(step, T), H * W, 3), np.uint8)
+    for first in range(0, T, step):
+        some = slice(first, first + step)
+        mixed_TXC = yuv_TXC[: len(yuv_TPX[some])]
+        cv2.merge((yuv_TPX[some, 0], yuv_TPX[some, 1], yuv_TPX[some, 2]), mixed_TXC)
+        cv2.transform(mixed_TXC, matrix[:3], rgb_TXC[some])
 
 
 def _flip(yuv_TPHW: Planes) -> None:
@@ -240,8 +245,9 @@ def _jitter(factors: NDArray[np.float64], luma: float) -> Matrix:
 
 
 def _mean_luma(yuv_TPHW: Planes) -> float:
-    total: float = sum(cv2.sumElems(planes[0])[0] for planes in yuv_TPHW)
-    return total * (1 / yuv_TPHW[:, 0].size)
+    T, _, H, W = yuv_TPHW.shape
+    y_TX = yuv_TPHW.reshape(T, 3, H * W)[:, 0]
+    return float(cv2.sumElems(y_TX)[0]) * (1 / y_TX.size)
 
 
 def _gray() -> Matrix:

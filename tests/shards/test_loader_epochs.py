@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from small_shards import Corpus
@@ -15,6 +19,8 @@ from cpd.shards import loader
 from cpd.shards.loader import ClipBatch, clip_loader, epoch_batches, view_loader
 from cpd.shards.members import read_samples
 from cpd.shards.read import SampleTable
+from cpd.video import sample, transforms
+from cpd.video.decode import decode_frames
 
 VIEWS = Views(frames=2, stride=4, size=16)
 
@@ -133,3 +139,47 @@ def test_thirty_views_are_the_same_whoever_makes_them(table: SampleTable) -> Non
     for one, other in zip(alone, beside, strict=True):
         assert one.clips_VTHWC.shape == (30, 4, 16, 16, 3)
         assert torch.equal(one.clips_VTHWC, other.clips_VTHWC)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_is_made_of_single_clips(table: SampleTable, workers: int) -> None:
+    """Clip by clip, each in memory of its own; a worker's batch is in memory that it shares with this process."""
+    (batch,) = load(table, [[4, 9, 0]], epoch=3, workers=workers)
+    assert batch.clip_BTHWC.is_shared() is bool(workers)
+    for clip_THWC, index in zip(batch.clip_BTHWC.numpy(), (4, 9, 0), strict=True):
+        rng = loader.sample_rng(3, epoch=3, key=table.keys[index])
+        wanted = sample.train_indices(table.meta[index]["frames"], VIEWS, rng)
+        alone = transforms.train_clip(decode_frames(table.video(index), wanted), VIEWS, rng)
+        assert np.array_equal(clip_THWC, alone)
+    (view,) = view_loader(table, [4], views=FeatureViews(clips=2, size=16), workers=workers)
+    assert view.clips_VTHWC.is_shared() is bool(workers)
+
+
+FAULTS = """
+import resource
+import numpy as np
+from cpd.shards.loader import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        blocks = [np.ones(3 << 20, np.uint8) for _ in range(3)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+before = faults()
+keep_freed_memory()
+faults()
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_freed_memory_is_kept() -> None:
+    """A block of 3 MiB comes in 768 pages, or in none."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "LD_PRELOAD"))}
+    run = subprocess.run([sys.executable, "-c", FAULTS], env=environment, capture_output=True, text=True, check=True)
+    before, after = map(int, run.stdout.split())
+    assert before > 20 * 768
+    assert after < 768

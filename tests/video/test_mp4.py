@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cpd.config import Clips
-from cpd.video import decode
+from cpd.video import decode, mp4
 from cpd.video.cut import cut
 from cpd.video.mp4 import Track, read_track
 
@@ -156,3 +156,28 @@ def test_damaged_tables_never_read_outside(stored: bytes, flips: list[tuple[int,
         assert (track.offset_N >= 0).all()
         assert (track.offset_N + track.size_N <= len(data)).all()
         assert len(track.offset_N) == len(track.size_N) == len(track.pts_N)
+
+
+@settings(max_examples=100, deadline=None)
+@given(chunks=st.lists(st.tuples(st.integers(0, 1 << 31), st.lists(st.integers(1, 999), min_size=1)), min_size=1))
+def test_chunks_of_any_size(chunks: list[tuple[int, list[int]]]) -> None:
+    """Offsets as a loop over chunks finds them."""
+    runs = [(number, len(sizes), 1) for number, (_, sizes) in enumerate(chunks, start=1)]
+    runs = [run for number, run in enumerate(runs) if not number or run[1] != runs[number - 1][1]]
+    stsc = struct.pack(f">II{3 * len(runs)}I", 0, len(runs), *(value for run in runs for value in run))
+    stco = struct.pack(f">II{len(chunks)}I", 0, len(chunks), *(offset for offset, _ in chunks))
+    wanted = [offset + sum(sizes[:k]) for offset, sizes in chunks for k in range(len(sizes))]
+    size_N = np.array([size for _, sizes in chunks for size in sizes], np.int64)
+    found = mp4._offsets({b"stsc": memoryview(stsc), b"stco": memoryview(stco)}, size_N)
+    assert found.tolist() == wanted
+
+
+def test_tables_that_clips_share_cannot_be_written(stored: bytes) -> None:
+    one, other = read_track(stored), read_track(bytes(bytearray(stored)))
+    assert one
+    assert other
+    assert one.order_N is other.order_N, "read once for all clips of one length"
+    assert one.order_N.tolist() == sorted(range(70), key=one.pts_N.tolist().__getitem__)
+    for shared in (one.pts_N, one.order_N, one.sync):
+        with pytest.raises(ValueError, match="read-only"):
+            shared[0] = 1
