@@ -6,20 +6,18 @@ the authors' code on a file as ffmpeg encodes it by default.
 
 from __future__ import annotations
 
-import io
-import tempfile
 from collections.abc import Callable, Sequence
-from types import ModuleType
 
-import cv2
 import numpy as np
 
+from benchmarks import clip_peers
 from benchmarks import obvious_clips as obvious
-from benchmarks import peers
-from benchmarks.clip_store import CRF, DEFAULT, GOP12, JPEG, OURS, OURS_SMALL, Stored, sources, store
-from benchmarks.harness import Options, Way, gain, measure, median, ratios
+from benchmarks.clip_peers import Decode
+from benchmarks.clip_store import CRF, DEFAULT, GOP12, JPEG, OURS, OURS_SMALL, SIDE, SMALL_SIDE, Stored, sources, store
+from benchmarks.harness import Options, Way, gain, measure, median, ratios, row
 from benchmarks.record import Findings, Table, Target
 from cpd.config import FeatureViews, Views
+from cpd.shards.loader import keep_freed_memory
 from cpd.video import decode, transforms
 from cpd.video.sample import test_indices, train_indices
 from cpd.video.views import all_views
@@ -31,16 +29,22 @@ PYAV = "PyAV seek, key frame every 12"
 ONE_PASS, TEN_DECODES = "one pass", "ten decodes, the authors' way"
 SMALL_CLIP = "random clip, 176 store -> 112"
 ALONE = "the decoder alone"
+SIDES = {OURS: SIDE, OURS_SMALL: SMALL_SIDE}
+LIMIT = (
+    f"{ALONE[0].upper()}{ALONE[1:]}: libavcodec on the packets that ours decodes, found beforehand, "
+    "in decoders that are used again."
+)
+MEMORY = "Blocks that are freed stay with the process, as in the loader's processes, whatever the way."
 TEST = FeatureViews()
 PLANS = 12
 
 Wanted = Callable[[Stored, np.random.Generator], list[int]]
 Job = Callable[[Stored, np.random.Generator], object]
-Decode = Callable[[bytes, list[int]], obvious.Frames]
 
 
 def run(options: Options) -> Findings:
     """Random clips at 112 and 224, and test views."""
+    keep_freed_memory()
     clips = [store(video, options.work) for video in sources(options)]
     rounds = options.rounds(7)
     random_112 = measure("A random clip of 112 pixels", _readers(clips, 112), rounds=rounds, work=len(clips))
@@ -60,7 +64,7 @@ def run(options: Options) -> Findings:
         about=f"{len(clips)} {kinds}, mean {np.mean([c.frames for c in clips]):.0f} frames",
         tables=(random_112, random_224, views),
         targets=tuple(_speeds(random_112, random_224, views) + _sizes(clips)),
-        notes=(f"{quality} (crf {CRF} throughout).",),
+        notes=(f"{quality} (crf {CRF} throughout).", f"{LIMIT} {MEMORY}"),
     )
 
 
@@ -69,21 +73,16 @@ def _readers(clips: list[Stored], size: int) -> list[Way]:
     names = {OURS: "ours, 256 store", OURS_SMALL: "ours, 176 store"}
     kept = (OURS, OURS_SMALL) if size < 128 else (OURS,)
 
-    def random(clip: Stored, rng: np.random.Generator) -> list[int]:
-        return train_indices(clip.frames, views, rng)
-
     ours = [_way(names[name], "ours", _ours(name, views), clips, name) for name in kept]
     official = _way(OFFICIAL, "obvious", _official(views), clips, DEFAULT)
+    limits = [limit(clips, name, random_frames(views)) for name in kept]
     if size != 112:
-        return [*ours, official]
+        return [*ours, *limits, official]
     return [
         *ours,
         _way("ours, through the demuxer", "other", _demuxed(views), clips, OURS),
         _way("ours, reading ffmpeg's default", "other", _ours(DEFAULT, views), clips, DEFAULT),
-        *(
-            Way(name=f"{ALONE}, {side} store", side="limit", run=_decoder_alone(clips, name, random))
-            for name, side in ((OURS, 256), (OURS_SMALL, 176))
-        ),
+        *limits,
         official,
         _way("decode all, ffmpeg's default", "obvious", _plain(obvious.decode_all, DEFAULT, views), clips, DEFAULT),
         _way("PyAV seek, ffmpeg's default", "obvious", _plain(obvious.decode_by_seek, DEFAULT, views), clips, DEFAULT),
@@ -131,7 +130,7 @@ def _demuxed(views: Views) -> Job:
     return job
 
 
-def _decoder_alone(clips: list[Stored], encoding: str, wanted: Wanted) -> Callable[[int], object]:
+def limit(clips: list[Stored], encoding: str, wanted: Wanted) -> Way:
     """The packets that ours decodes, found beforehand; decoders are used again, as ours are."""
     plans = []
     for k, clip in enumerate(clips):
@@ -147,7 +146,12 @@ def _decoder_alone(clips: list[Stored], encoding: str, wanted: Wanted) -> Callab
             decode._decode_packets(context, planned.packets)
             decoders.keep(planned.track, context)
 
-    return run
+    return Way(name=f"{ALONE}, {SIDES[encoding]} store", side="limit", run=run)
+
+
+def random_frames(views: Views) -> Wanted:
+    """Frames of a random clip."""
+    return lambda clip, rng: train_indices(clip.frames, views, rng)
 
 
 def _official(views: Views) -> Job:
@@ -180,42 +184,10 @@ def _jpegs(views: Views) -> Job:
 
 def _peer_ways(clips: list[Stored], views: Views) -> list[Way]:
     """Other readers on the file with a key frame every 12."""
-    found = {name: peers.load(name) for name in ("torchcodec.decoders", "decord")}
-    reads: dict[str, Decode | str] = {"opencv VideoCapture": _with_opencv}
-    for name, read in (("torchcodec.decoders", _with_torchcodec), ("decord", _with_decord)):
-        module = found[name]
-        reads[name.partition(".")[0]] = module if isinstance(module, str) else read(module)
     return [
         _way(f"{name}, key frame every 12", "peer", r if isinstance(r, str) else _plain(r, GOP12, views), clips, GOP12)
-        for name, r in reads.items()
+        for name, r in clip_peers.readers().items()
     ]
-
-
-def _with_torchcodec(module: ModuleType) -> Decode:
-    def read(video: bytes, wanted: list[int]) -> obvious.Frames:
-        options = {"num_ffmpeg_threads": 1, "dimension_order": "NHWC", "seek_mode": "approximate"}
-        return list(module.VideoDecoder(video, **options).get_frames_at(wanted).data.numpy())
-
-    return read
-
-
-def _with_decord(module: ModuleType) -> Decode:
-    return lambda video, wanted: list(module.VideoReader(io.BytesIO(video), num_threads=1).get_batch(wanted).asnumpy())
-
-
-def _with_opencv(video: bytes, wanted: list[int]) -> obvious.Frames:
-    """It reads files alone, and seeks to the key frame before."""
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-        file.write(video)
-        file.flush()
-        reader = cv2.VideoCapture(file.name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-        reader.set(cv2.CAP_PROP_POS_FRAMES, wanted[0])
-        pictures = []
-        for index in range(wanted[0], wanted[-1] + 1):
-            assert reader.grab()
-            if index in wanted:
-                pictures.append(cv2.cvtColor(reader.retrieve()[1], cv2.COLOR_BGR2RGB))
-        return pictures
 
 
 def _test_ways(clips: list[Stored]) -> list[Way]:
@@ -236,7 +208,8 @@ def _test_ways(clips: list[Stored]) -> list[Way]:
         _way(f"{ONE_PASS}, 256 store", "ours", one_pass(OURS), clips, OURS),
         _way(f"{ONE_PASS}, 176 store", "ours", one_pass(OURS_SMALL), clips, OURS_SMALL),
         _way(f"{ONE_PASS}, ffmpeg's default", "other", one_pass(DEFAULT), clips, DEFAULT),
-        Way(name=f"{ALONE}, 256 store", side="limit", run=_decoder_alone(clips, OURS, _all_test_frames)),
+        limit(clips, OURS, _all_test_frames),
+        limit(clips, OURS_SMALL, _all_test_frames),
         _way(TEN_DECODES, "obvious", ten(official), clips, DEFAULT),
         _way("ten decodes, PyAV seek", "obvious", ten(seek), clips, DEFAULT),
     ]
@@ -250,30 +223,28 @@ def _all_test_frames(clip: Stored, rng: np.random.Generator) -> list[int]:
     return sorted({index for indices in _test_clips(clip) for index in indices})
 
 
-def _limit(table: Table, slow: str, side: int) -> str:
-    """What is left to win at most."""
-    return f"the decoder alone: {median(ratios(table, slow, f'{ALONE}, {side} store')):.1f} x"
+def beside(table: Table, slow: str, side: int) -> str:
+    """What is left to win at most: how many times the decoder's cost alone `slow` has."""
+    if not row(table, slow).values:
+        return ""
+    return f"{ALONE}: {median(ratios(table, slow, f'{ALONE}, {side} store')):.1f} x"
 
 
 def _speeds(random_112: Table, random_224: Table, views: Table) -> list[Target]:
-    big, small = "ours, 256 store", "ours, 176 store"
-    clip = "random clip, 256 store"
-    against = {
-        PYAV: 3.5, "opencv VideoCapture, key frame every 12": 1, "torchcodec, key frame every 12": 1,
-        "decord, key frame every 12": 1,
-    }  # fmt: skip
-    most, few = (_limit(random_112, OFFICIAL, side) for side in (256, 176))
-    views_most = _limit(views, TEN_DECODES, 256)
-    of_112 = {"table": random_112, "what": f"{clip} -> 112", "ours": big}
-    one = f"{ONE_PASS}, 256 store"
+    clip = f"random clip, {SIDE} store"
+    ahead = dict.fromkeys((r.name for r in random_112.rows if r.side == "peer"), 1.0)
+
+    def target(table: Table, what: str, other: str, at_least: float, *, ours: str = "ours", side: int = SIDE) -> Target:
+        reached = {"ours": f"{ours}, {side} store", "other": other, "at_least": at_least}
+        return gain(table, what=what, against=other, note=beside(table, other, side), **reached)  # type: ignore[arg-type]
+
     return [
-        gain(**of_112, against=OFFICIAL, other=OFFICIAL, at_least=14, note=most),
-        gain(random_224, what=f"{clip} -> 224", against=OFFICIAL, ours=big, other=OFFICIAL, at_least=14),
-        gain(random_112, what=SMALL_CLIP, against=OFFICIAL, ours=small, other=OFFICIAL, at_least=28, note=few),
-        *(gain(**of_112, against=name, other=name, at_least=least) for name, least in against.items()),
-        gain(views, what="test views, 256 store", against=TEN_DECODES, ours=one, other=TEN_DECODES, at_least=28,
-             note=views_most),
-    ]  # fmt: skip
+        target(random_112, f"{clip} -> 112", OFFICIAL, 14),
+        target(random_224, f"{clip} -> 224", OFFICIAL, 14),
+        target(random_112, SMALL_CLIP, OFFICIAL, 28, side=SMALL_SIDE),
+        *(target(random_112, f"{clip} -> 112", name, least) for name, least in ({PYAV: 3.5} | ahead).items()),
+        target(views, f"test views, {SIDE} store", TEN_DECODES, 28, ours=ONE_PASS),
+    ]
 
 
 def _sizes(clips: list[Stored]) -> list[Target]:
