@@ -123,11 +123,13 @@ one job's main memory, not the GPU's. Protocols: those on frozen features that t
 <td class="n">{{ c.costs|map(attribute=part)|select("number")|sum|duration }}</td>{% endfor %}
 <td></td><td></td><td></td><td></td></tr>
 </tbody></table></div>
-{% set late = c.costs|selectattr("starved")|map(attribute="run")|join(", ") %}
-{% if late %}<p class="late">The loader was too slow for {{ late }}: over 10 % of a step was spent waiting for clips.
-<code>cpd profile {{ (c.costs|selectattr("starved")|first).run }}</code> says how many cores would keep up
+{% set known = c.costs|rejectattr("data_share", "none")|list %}
+{% set late = known|selectattr("starved")|map(attribute="run")|list %}
+{% if late %}<p class="late">The loader was too slow for {{ "every training" if late|length == known|length > 1
+else late|join(", ") }}: over 10 % of a step was spent waiting for clips.
+<code>cpd profile {{ late|first }}</code> says how many cores would keep up
 (<code>train.workers</code>; a smaller <code>clips.short_side</code> needs fewer).</p>
-{% elif c.costs|rejectattr("data_share", "none")|list %}<p class="soft">The loader kept up with every training.</p>
+{% elif known %}<p class="soft">The loader kept up with every training.</p>
 {% endif %}
 {% else %}<p class="lost">No run has finished yet.</p>{% endif %}
 """
