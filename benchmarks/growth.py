@@ -88,7 +88,8 @@ def _cost(work: Work) -> Cost:
         clocks.extend((cpu_seconds(work), time.perf_counter() - start))
 
     held = peak(timed)
-    return Cost(*clocks, held)
+    cpu, wall = clocks
+    return Cost(cpu, wall, held)
 
 
 def _forked(stage: Stage, folder: Path, size: int) -> Cost:
