@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import av
 import numpy as np
 
 from benchmarks import clip_peers
@@ -123,8 +124,8 @@ def _known(clip: Stored, encoding: str) -> bytes | decode.Verified:
 def _demuxed(views: Views) -> Job:
     def job(clip: Stored, rng: np.random.Generator) -> object:
         wanted = train_indices(clip.frames, views, rng)
-        found = decode._selective(clip.videos[OURS], set(wanted))
-        assert found is not None
+        found: dict[int, av.VideoFrame] = {}
+        assert decode._selective(clip.videos[OURS], set(wanted), found.__setitem__)
         return transforms.train_clip([found[k] for k in wanted], views, rng)
 
     return job
@@ -143,7 +144,7 @@ def limit(clips: list[Stored], encoding: str, wanted: Wanted) -> Way:
             planned = of_clip[number % PLANS]
             assert planned is not None, "our own clips have tables of a known form"
             context = decoders.pop(planned.track) or planned.context()
-            decode._decode_packets(context, planned.packets)
+            list(decode._decode_packets(context, planned.packets))
             decoders.keep(planned.track, context)
 
     return Way(name=f"{ALONE}, {SIDES[encoding]} store", side="limit", run=run)

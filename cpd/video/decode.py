@@ -21,7 +21,9 @@ from cpd.video.mp4 import Colours, Track, read_track
 from cpd.video.probe import VideoError, open_media, video_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    Show = Callable[[int, av.VideoFrame], object]
 
 Frames = dict[int, av.VideoFrame]
 MOST_SPARE = 8  # each holds the memory of some twenty pictures
@@ -56,23 +58,36 @@ def decode_frames(video: bytes | Verified, wanted: Sequence[int]) -> list[av.Vid
     Raises:
         VideoError: corrupt: the video cannot be decoded, or has fewer frames.
     """
+    frames: Frames = {}
+    show_frames(video, wanted, frames.__setitem__)
+    return [frames[index] for index in wanted]
+
+
+def show_frames(video: bytes | Verified, wanted: Collection[int], show: Show) -> None:
+    """`decode_frames` without keeping them: each is shown as it comes out of the decoder, and is still in its cache.
+
+    Args:
+        video: see `decode_frames`.
+        wanted: frame indices from 0.
+        show: called with the index and the frame, in any order; with each once, or, where a first attempt did not
+            give all of them, a second time.
+
+    Raises:
+        VideoError: corrupt: the video cannot be decoded, or has fewer frames.
+    """
     if not wanted:
-        return []
+        return
     if min(wanted) < 0:
         raise VideoError("corrupt", f"frame {min(wanted)} is asked for")
+    left = set(wanted)
+    data = video.data if isinstance(video, Verified) else video
     try:
-        frames = _direct(video, set(wanted))
-        data = video.data if isinstance(video, Verified) else video
-        if frames is None:
-            frames = _selective(data, set(wanted))
-        if frames is None:
-            frames = _sequential(data, set(wanted))
+        if not _direct(video, left, show) and not _selective(data, left, show):
+            left -= _sequential(data, left, show)
+            if left:
+                raise VideoError("corrupt", f"frame {min(left)} is missing")
     except av.error.FFmpegError as error:
         raise VideoError("corrupt", f"cannot be decoded: {error.strerror}") from None
-    missing = sorted(set(wanted) - set(frames))
-    if missing:
-        raise VideoError("corrupt", f"frame {missing[0]} is missing")
-    return [frames[index] for index in wanted]
 
 
 def count_frames(video: bytes) -> int:
@@ -103,10 +118,15 @@ def _decode(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
     yield from container.decode(stream)
 
 
-def _sequential(video: bytes, wanted: set[int]) -> Frames:
+def _sequential(video: bytes, wanted: set[int], show: Show) -> set[int]:
+    """Show what is there; returns the indices."""
+    shown = set()
     with open_media(video) as container:
-        frames = islice(_decode(container), max(wanted) + 1)
-        return {index: frame for index, frame in enumerate(frames) if index in wanted}
+        for index, frame in enumerate(islice(_decode(container), max(wanted) + 1)):
+            if index in wanted:
+                show(index, frame)
+                shown.add(index)
+    return shown
 
 
 @dataclass(frozen=True)
@@ -119,17 +139,17 @@ class Verified:
     data: bytes = field(repr=False)
 
 
-def _direct(video: bytes | Verified, wanted: set[int]) -> Frames | None:
-    """The wanted frames of a clip as `cut` writes them, found by its own tables; None for any other file."""
+def _direct(video: bytes | Verified, wanted: set[int], show: Show) -> bool:
+    """Show the frames of a clip as `cut` writes them, found by its own tables; False for any other file."""
     planned = plan(video.data if isinstance(video, Verified) else video, wanted)
     if planned is None:
-        return None
+        return False
     if not isinstance(video, Verified):
-        return _shown(planned.context(), planned.packets, planned.index_of)
+        return _shown(planned.context(), planned.packets, planned.index_of, show)
     context = SPARE.pop(planned.track) or planned.context()
-    frames = _shown(context, planned.packets, planned.index_of)
+    complete = _shown(context, planned.packets, planned.index_of, show)
     SPARE.keep(planned.track, context)
-    return frames
+    return complete
 
 
 class Decoders:
@@ -220,32 +240,36 @@ def _pictures(video: bytes, begin: list[int], size: list[int], nal_length: int) 
     ]
 
 
-def _selective(video: bytes, wanted: set[int]) -> Frames | None:
-    """The wanted frames, or None where the stream is not one that can be planned."""
+def _selective(video: bytes, wanted: set[int], show: Show) -> bool:
+    """Show the frames; False where the stream is not one that can be planned."""
     with open_media(video) as container:
         stream = video_stream(container)
         context = stream.codec_context
         context.thread_count = 1
         header = context.extradata
         if context.name != "h264" or header is None or not _is_avc(header):
-            return None
+            return False
         packets = _packets(container, stream)
         if packets is None or max(wanted) >= len(packets):
-            return None
+            return False
         pictures = [_picture(memoryview(packet), _nal_length(header)) for packet in packets]
         if not pictures[0].is_idr:
-            return None
+            return False
         times = [packet.pts or 0 for packet in packets]  # `_packets` lets none pass without
         order = np.argsort(times).tolist()
         needed = _needed(pictures, {order[k] for k in wanted})
-        return _shown(context, [packets[i] for i in needed], {times[order[k]]: k for k in wanted})
+        return _shown(context, [packets[i] for i in needed], {times[order[k]]: k for k in wanted}, show)
 
 
-def _shown(context: Any, packets: list[av.Packet[Any]], index_of: dict[int, int]) -> Frames | None:
-    """The frames at the times of `index_of` (presentation time -> index), or None unless all of them come out."""
-    frames = _decode_packets(context, packets)
-    found = {index_of[frame.pts]: frame for frame in frames if frame.pts in index_of}
-    return found if len(found) == len(index_of) else None
+def _shown(context: Any, packets: list[av.Packet[Any]], index_of: dict[int, int], show: Show) -> bool:
+    """Show the frames at the times of `index_of` (presentation time -> index); whether all of them come out."""
+    shown = set()
+    for frame in _decode_packets(context, packets):
+        index = index_of.get(frame.pts)  # type: ignore[arg-type]  # None is no time of a packet
+        if index is not None:
+            show(index, frame)
+            shown.add(index)
+    return len(shown) == len(index_of)
 
 
 def _is_avc(header: bytes) -> bool:
@@ -297,6 +321,7 @@ def _needed(pictures: list[_Picture], wanted: set[int]) -> list[int]:
     return keep
 
 
-def _decode_packets(context: av.VideoCodecContext, packets: list[av.Packet[Any]]) -> list[av.VideoFrame]:
-    frames = [frame for packet in packets for frame in context.decode(packet)]
-    return frames + context.decode(None)
+def _decode_packets(context: av.VideoCodecContext, packets: list[av.Packet[Any]]) -> Iterator[av.VideoFrame]:
+    for packet in packets:
+        yield from context.decode(packet)
+    yield from context.decode(None)

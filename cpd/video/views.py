@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpd.video import sample, transforms
-from cpd.video.decode import decode_frames
+from cpd.video.decode import decode_frames, show_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,17 +40,21 @@ def all_views(
         VideoError: the video cannot be decoded, or has fewer frames than `n_frames`.
     """
     frames_CT = np.array(sample.test_indices(n_frames, views.clips, views.frames, views.stride))
-    wanted, first, which_CT = np.unique(frames_CT, return_index=True, return_inverse=True)
-    frames = decode_frames(video, wanted.tolist())
     C, T = frames_CT.shape
     views_VTHWC = np.empty((C * views.crops, T, views.size, views.size, 3), np.uint8) if out is None else out
     views_CKTHWC = views_VTHWC.reshape(C, views.crops, *views_VTHWC.shape[1:])
-    # Views overlap: a frame is cropped where it is shown first, and copied to wherever else it is.
-    places = [divmod(place, T) for place in first.tolist()]
-    transforms.crop(frames, views.size, [[views_CKTHWC[c, k, t] for c, t in places] for k in range(views.crops)])
-    for (c, t), number in np.ndenumerate(which_CT.reshape(C, T)):
-        if (c, t) != places[number]:
-            views_CKTHWC[c, :, t] = views_CKTHWC[places[number][0], :, places[number][1]]
+    places: dict[int, list[tuple[int, int]]] = {}
+    for (c, t), frame in np.ndenumerate(frames_CT):
+        places.setdefault(int(frame), []).append((c, t))
+
+    def show(index: int, frame: av.VideoFrame) -> None:
+        """Views overlap: a frame is cropped where it is shown first, and copied to wherever else it is."""
+        (first, t), *others = places[index]
+        transforms.crop([frame], views.size, views_CKTHWC[first, :, t : t + 1])
+        for other_c, other_t in others:
+            views_CKTHWC[other_c, :, other_t] = views_CKTHWC[first, :, t]
+
+    show_frames(video, places, show)
     return views_VTHWC
 
 

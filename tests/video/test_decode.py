@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from cpd.config import Clips
 from cpd.video import decode
 from cpd.video.cut import cut
-from cpd.video.decode import Verified, count_frames, decode_frames
+from cpd.video.decode import Verified, count_frames, decode_frames, show_frames
 from cpd.video.mp4 import read_track
 from cpd.video.probe import VideoError
 
@@ -64,7 +64,7 @@ def stored_full(stored: bytes) -> list[NDArray[np.uint8]]:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(wanted=st.lists(st.integers(0, 99), min_size=1, max_size=12))
 def test_exact_in_any_order(stored: bytes, stored_full: list[NDArray[np.uint8]], wanted: list[int]) -> None:
-    assert decode._selective(stored, set(wanted)) is not None
+    assert decode._selective(stored, set(wanted), lambda index, frame: None)
     assert_exact(stored, wanted, stored_full)
 
 
@@ -196,6 +196,14 @@ def test_a_frame_that_is_not_there(stored: bytes, wanted: list[int]) -> None:
     with pytest.raises(VideoError) as caught:
         decode_frames(stored, wanted)
     assert caught.value.status == "corrupt"
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_frames_are_shown_once(stored: bytes, stored_full: list[NDArray[np.uint8]], sure: bool) -> None:
+    shown: list[tuple[int, NDArray[np.uint8]]] = []
+    show_frames(Verified(stored) if sure else stored, [7, 3, 99, 3], lambda k, f: shown.append((k, f.to_ndarray())))
+    assert sorted(index for index, _ in shown) == [3, 7, 99]
+    assert all(np.array_equal(picture, stored_full[index]) for index, picture in shown)
 
 
 def test_nothing_wanted(stored: bytes) -> None:
