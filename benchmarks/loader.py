@@ -21,9 +21,12 @@ from benchmarks.record import Findings
 from cpd.config import Views
 from cpd.fileio import write_json
 from cpd.shards.keys import sample_key
-from cpd.shards.loader import clip_loader
+from cpd.shards.loader import clip_loader, keep_freed_memory, sample_rng
 from cpd.shards.read import SampleTable
 from cpd.shards.write import Row, write_shard
+from cpd.video import decode
+from cpd.video.sample import train_indices
+from cpd.video.transforms import train_clip
 
 TITLE = "Loader: from the shard to the batch"
 WORKERS, BATCH = 2, 16
@@ -49,11 +52,15 @@ def run(options: Options) -> Findings:
     table = measure(
         "An epoch, augmentation included", ways, rounds=options.rounds(3), unit="CPU ms a clip", work=len(samples)
     )
+    shares = measure(
+        "Of a clip of the 176 store", _shares(samples, small), rounds=options.rounds(5), work=len(samples),
+        note="What a clip costs in a worker, each part alone; the rest: two processes, and cold caches.",
+    )  # fmt: skip
     start = 1000 * median([cpu_seconds(_starts(big)) for _ in range(options.rounds(3))])
     return Findings(
         title=TITLE,
         about=f"{len(samples)} clips (ours {times} times), {VIEWS.size} pixels, batches of {BATCH}, {WORKERS} workers",
-        tables=(table,),
+        tables=(table, shares),
         targets=(
             gain(table, what="loader, 256 store", against=PLAIN, ours=BIG, other=PLAIN, at_least=12,
                  note=beside(table, PLAIN, SIDE)),
@@ -104,6 +111,43 @@ def _ours(table: SampleTable, times: int) -> Callable[[int], object]:
             assert not batch.failed
 
     return epoch
+
+
+def _shares(samples: list[Stored], table: SampleTable) -> list[Way]:
+    """The parts of a clip's cost."""
+    keep_freed_memory()
+    rng = np.random.default_rng(0)
+    videos = [table.video(number) for number in range(len(table))]
+    frames = [
+        decode.decode_frames(video, train_indices(clip.frames, VIEWS, rng))
+        for video, clip in zip(videos, samples, strict=True)
+    ]
+    clips_THWC = np.empty((VIEWS.frames, VIEWS.size, VIEWS.size, 3), np.uint8)
+
+    def augment(number: int) -> None:
+        for instance, of_clip in enumerate(frames):
+            drawn = sample_rng(number, epoch=0, key=table.keys[instance])
+            train_clip(of_clip, VIEWS, drawn, out=clips_THWC)
+
+    def share(number: int) -> None:
+        """As many batches as the clips fill, written once."""
+        for _ in range(len(samples) // BATCH):
+            torch.UntypedStorage._new_shared(BATCH * clips_THWC.nbytes).fill_(number)
+
+    return [
+        limit(samples, OURS_SMALL, random_frames(VIEWS)),
+        Way(name="its pictures found", side="other", run=lambda number: _plan_all(samples)),
+        Way(name="its draws and its augmentation", side="other", run=augment),
+        Way(name="its bytes read", side="other", run=lambda number: [table.video(i) for i in range(len(table))]),
+        Way(name="their digest", side="other", run=lambda number: [hashlib.sha256(v).digest() for v in videos]),
+        Way(name="new memory, shared with the parent", side="other", run=share),
+    ]
+
+
+def _plan_all(samples: list[Stored]) -> None:
+    for number, clip in enumerate(samples):
+        wanted = train_indices(clip.frames, VIEWS, np.random.default_rng(number))
+        decode.plan(clip.videos[OURS_SMALL], set(wanted))
 
 
 def _starts(table: SampleTable) -> Callable[[], object]:
