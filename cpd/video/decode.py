@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import av
 import av.error
 import numpy as np
 
 from cpd.video.mp4 import Colours, Track, read_track
+from cpd.video.nal import is_avc, nal_length, needed_packets, read_picture, read_pictures
 from cpd.video.probe import VideoError, open_media, video_stream
 
 if TYPE_CHECKING:
@@ -27,22 +28,6 @@ if TYPE_CHECKING:
 
 Frames = dict[int, av.VideoFrame]
 MOST_SPARE = 8  # each holds the memory of some twenty pictures
-_IDR = 5
-_SLICES = range(1, 6)
-
-
-class _Picture(NamedTuple):
-    """One packet: what its slices say."""
-
-    is_idr: bool
-    is_reference: bool
-
-
-# By the header of a NAL unit: forbidden_zero_bit, nal_ref_idc (2 bits), nal_unit_type (5 bits). None: not of a picture.
-_SAID = tuple(
-    _Picture(header & 31 == _IDR, bool(header & 0x60)) if header & 31 in _SLICES else None for header in range(256)
-)
-_SILENT = _Picture(is_idr=False, is_reference=False)
 
 
 def decode_frames(video: bytes | Verified, wanted: Sequence[int]) -> list[av.VideoFrame]:
@@ -209,7 +194,7 @@ class Plan:
 def plan(video: bytes, wanted: set[int]) -> Plan | None:
     """The packets that the wanted frames need, by the file's own tables; None where these cannot be used."""
     track = read_track(video)
-    if track is None or not _is_avc(track.header) or max(wanted) >= len(track.size_N):
+    if track is None or not is_avc(track.header) or max(wanted) >= len(track.size_N):
         return None
     index_at = {int(track.order_N[k]): k for k in wanted}  # position -> index
     starts = track.sync[track.sync <= min(index_at)]
@@ -217,10 +202,10 @@ def plan(video: bytes, wanted: set[int]) -> Plan | None:
         return None
     first, last = int(starts.max()), max(index_at)
     begin, size, times = (x_N[first : last + 1].tolist() for x_N in (track.offset_N, track.size_N, track.pts_N))
-    pictures = _pictures(video, begin, size, _nal_length(track.header))
+    pictures = read_pictures(video, begin, size, nal_length(track.header))
     if not pictures[0].is_idr:
         return None
-    needed = _needed(pictures, {position - first for position in index_at})
+    needed = needed_packets(pictures, {position - first for position in index_at})
     packets = [_packet(video, begin[i], size[i], times[i]) for i in needed]
     return Plan(track, packets, {times[position - first]: k for position, k in index_at.items()})
 
@@ -231,15 +216,6 @@ def _packet(video: bytes, begin: int, size: int, time: int) -> av.Packet[Any]:
     return packet
 
 
-def _pictures(video: bytes, begin: list[int], size: list[int], nal_length: int) -> list[_Picture]:
-    """What the pictures in these byte ranges say: mostly their first NAL unit is a slice, whose header is one byte."""
-    return [
-        (length > nal_length and _SAID[video[start + nal_length]])
-        or _picture(memoryview(video)[start : start + length], nal_length)
-        for start, length in zip(begin, size, strict=True)
-    ]
-
-
 def _selective(video: bytes, wanted: set[int], show: Show) -> bool:
     """Show the frames; False where the stream is not one that can be planned."""
     with open_media(video) as container:
@@ -247,17 +223,17 @@ def _selective(video: bytes, wanted: set[int], show: Show) -> bool:
         context = stream.codec_context
         context.thread_count = 1
         header = context.extradata
-        if context.name != "h264" or header is None or not _is_avc(header):
+        if context.name != "h264" or header is None or not is_avc(header):
             return False
         packets = _packets(container, stream)
         if packets is None or max(wanted) >= len(packets):
             return False
-        pictures = [_picture(memoryview(packet), _nal_length(header)) for packet in packets]
+        pictures = [read_picture(memoryview(packet), nal_length(header)) for packet in packets]
         if not pictures[0].is_idr:
             return False
         times = [packet.pts or 0 for packet in packets]  # `_packets` lets none pass without
         order = np.argsort(times).tolist()
-        needed = _needed(pictures, {order[k] for k in wanted})
+        needed = needed_packets(pictures, {order[k] for k in wanted})
         return _shown(context, [packets[i] for i in needed], {times[order[k]]: k for k in wanted}, show)
 
 
@@ -272,15 +248,6 @@ def _shown(context: Any, packets: list[av.Packet[Any]], index_of: dict[int, int]
     return len(shown) == len(index_of)
 
 
-def _is_avc(header: bytes) -> bool:
-    """Whether packets hold length-prefixed NAL units (ISO/IEC 14496-15), as in MP4."""
-    return len(header) > 6 and header[0] == 1
-
-
-def _nal_length(header: bytes) -> int:
-    return (header[4] & 3) + 1
-
-
 def _packets(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream
 ) -> list[av.Packet[Any]] | None:
@@ -293,32 +260,6 @@ def _packets(
             return None
         packets.append(packet)
     return packets if packets and len({packet.pts for packet in packets}) == len(packets) else None
-
-
-def _picture(data: memoryview, nal_length: int) -> _Picture:
-    """What the first slice says, and thereby all of them (ITU-T H.264, 7.4.1.2.4): IDR or not, reference or not."""
-    position = 0
-    while position + nal_length < len(data):
-        said = _SAID[data[position + nal_length]]
-        if said:
-            return said
-        position += nal_length + int.from_bytes(data[position : position + nal_length], "big")
-    return _SILENT
-
-
-def _needed(pictures: list[_Picture], wanted: set[int]) -> list[int]:
-    """Packets to decode, in decoding order: the wanted ones, and references from the IDR before each up to it."""
-    keep: list[int] = []
-    references: list[int] = []
-    for position, picture in enumerate(pictures):
-        if picture.is_idr:
-            references = []
-        if position in wanted:
-            keep += [*references, position]
-            references = []
-        elif picture.is_reference:
-            references.append(position)
-    return keep
 
 
 def _decode_packets(context: av.VideoCodecContext, packets: list[av.Packet[Any]]) -> Iterator[av.VideoFrame]:

@@ -42,6 +42,7 @@ def all_views(
     frames_CT = np.array(sample.test_indices(n_frames, views.clips, views.frames, views.stride))
     C, T = frames_CT.shape
     views_VTHWC = np.empty((C * views.crops, T, views.size, views.size, 3), np.uint8) if out is None else out
+    assert views_VTHWC.flags.c_contiguous, "a copy would be written instead"
     views_CKTHWC = views_VTHWC.reshape(C, views.crops, *views_VTHWC.shape[1:])
     places: dict[int, list[tuple[int, int]]] = {}
     for (c, t), frame in np.ndenumerate(frames_CT):
