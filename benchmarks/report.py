@@ -84,7 +84,7 @@ def _cores(results: Mapping[str, Result]) -> list[str]:
     head = "| loader | CPU ms a clip | " + " | ".join(f"cores for {rate} clips/s" for rate in RATES) + " |"
     lines = [head, "|---|---:|" + "---:|" * len(RATES)]
     for row in results["loader"].found.tables[0].rows:
-        if row.values:
+        if row.values and row.side != "limit":
             ms = median(row.values)
             cells = [f"{ms * rate / 1000:.1f}" for rate in RATES]
             lines.append(f"| {row.name} | {_number(ms)} | {' | '.join(cells)} |")
