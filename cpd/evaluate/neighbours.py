@@ -1,7 +1,8 @@
 """The k nearest training items of each test item by cosine, exact, in little memory.
 
-Both sides are cut: a chunk of training items is read (from a memory map, say), normalised, multiplied with every chunk
-of test items, and forgotten; each test item keeps its best candidates so far. Those, a few more than k, are then
+Both sides are cut: a chunk of training items is read (from a memory map, say), multiplied as it is with every chunk of
+test items, the products are divided by its items' lengths, and it is forgotten; each test item keeps its best
+candidates so far. Those, a few more than k, are then
 compared again in float64, where equal items are equal wherever they stand in a matrix product; of equals the earlier
 counts as nearer. (Where more than `SPARE` items are as near as the k-th up to fp32's rounding, as in a collapsed
 embedding, which of them are candidates is left to `torch.topk`.)
@@ -12,12 +13,15 @@ Shapes: N training items, Q test items, B and C of a chunk, D features, k neighb
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 from torch.nn.functional import normalize
 from tqdm import tqdm
 
-TRAIN_ROWS = 16384
+TRAIN_ROWS = 12_000  # no power of two: rows of the products would share cache lines
 TEST_ROWS = 1024
 EXACT_ROWS = 8  # whose candidates fit a cache
 SPARE = 16  # candidates beyond k
@@ -53,7 +57,7 @@ def memory(*, train: int, test: int, dim: int, k: int) -> int:
     kept = 4 * test * dim + 2 * (4 + 8) * test * candidates
     similarities = 4 * min(TRAIN_ROWS, train) * min(TEST_ROWS, test)
     merged = 4 * (4 + 8) * min(TEST_ROWS, test) * candidates
-    return kept + 3 * 4 * min(TRAIN_ROWS, train) * dim + similarities + merged
+    return kept + 2 * 4 * min(TRAIN_ROWS, train) * dim + similarities + merged
 
 
 def _candidates(train_ND: Tensor, test_QD: Tensor, *, size: int, desc: str) -> Tensor:
@@ -61,19 +65,28 @@ def _candidates(train_ND: Tensor, test_QD: Tensor, *, size: int, desc: str) -> T
     test_QD = normalize(test_QD.float(), dim=1)
     sim_QM = torch.full((len(test_QD), size), -torch.inf)
     near_QM = torch.zeros((len(test_QD), size), dtype=torch.int64)
+    room = torch.empty(min(TRAIN_ROWS, len(train_ND)) * min(TEST_ROWS, len(test_QD)))
     with tqdm(total=len(train_ND), desc=desc, unit="item", disable=None) as bar:
         for first in range(0, len(train_ND), TRAIN_ROWS):
-            train_CD = normalize(train_ND[first : first + TRAIN_ROWS].float(), dim=1)
+            train_CD = train_ND[first : first + TRAIN_ROWS].float()
+            scale_C = vector_norm(train_CD, dim=1).clamp_min_(TINY).reciprocal_()
             for rows in (slice(begin, begin + TEST_ROWS) for begin in range(0, len(test_QD), TEST_ROWS)):
-                sim_BM, near_BM = (test_QD[rows] @ train_CD.T).topk(min(size, len(train_CD)), dim=1)
+                sim_BC = _product(test_QD[rows], train_CD, room).mul_(scale_C)
+                sim_BM, near_BM = sim_BC.topk(min(size, len(train_CD)), dim=1, sorted=False)
                 sim_QM[rows], near_QM[rows] = _merged(sim_QM[rows], near_QM[rows], sim_BM, near_BM + first)
             bar.update(len(train_CD))
     return near_QM
 
 
+def _product(test_BD: Tensor, train_CD: Tensor, room: Tensor) -> Tensor:
+    """test train^T (B, C), written where there is room: memory taken anew comes page by page."""
+    shape = len(test_BD), len(train_CD)
+    return torch.mm(test_BD, train_CD.T, out=room[: math.prod(shape)].view(shape))
+
+
 def _merged(sim_BM: Tensor, near_BM: Tensor, sim_BX: Tensor, near_BX: Tensor) -> tuple[Tensor, Tensor]:
     """The best M of M candidates and X new ones."""
-    best = torch.cat([sim_BM, sim_BX], dim=1).topk(sim_BM.shape[1], dim=1)
+    best = torch.cat([sim_BM, sim_BX], dim=1).topk(sim_BM.shape[1], dim=1, sorted=False)
     return best.values, torch.cat([near_BM, near_BX], dim=1).gather(1, best.indices)
 
 
