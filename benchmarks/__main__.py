@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
 import tempfile
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run_all(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    logging.getLogger("stanza").setLevel(logging.WARNING)  # a line a title otherwise
     unknown = sorted(set(args.names) - set(NAMES))
     if unknown:
         sys.exit(f"error: no benchmark {unknown[0]!r}. Hint: one of {', '.join(NAMES)}")
