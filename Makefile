@@ -18,7 +18,7 @@ help:
 	@echo "make soak        50 random kill -9 over the data path, some minutes (results/soak.json)"
 	@echo "make cluster     the workflow on a Slurm of its own, and everything that may go wrong there"
 	@echo "make docs        the documentation site, in site/"
-	@echo "make bench       speed, side by side with the obvious way, other packages and the machine's limits (15 minutes)"
+	@echo "make bench       speed, side by side with the obvious way, other packages and the machine's limits (20 minutes)"
 	@echo "make peers       those other packages, into .peers"
 
 setup: $(STAMP)

@@ -1,6 +1,6 @@
 """Measure, and make docs/benchmarks.md of what was measured. `make bench`.
 
-python -m benchmarks                     every benchmark, then the page (about 15 minutes on 2 cores)
+python -m benchmarks                     every benchmark, then the page (about 20 minutes on 2 cores)
 python -m benchmarks run losses clips    these alone
 python -m benchmarks run --quick         all, in sizes that only show that they run
 python -m benchmarks report              the page and its plots, from results/bench/*.json
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import logging
 import os
 import sys
 import tempfile
@@ -58,7 +57,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _run_all(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
-    logging.getLogger("stanza").setLevel(logging.WARNING)  # a line a title otherwise
     unknown = sorted(set(args.names) - set(NAMES))
     if unknown:
         sys.exit(f"error: no benchmark {unknown[0]!r}. Hint: one of {', '.join(NAMES)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from pathlib import Path
 
@@ -24,4 +25,5 @@ def stanza(options: Options) -> Path:
     folder = options.work / "stanza"
     with open(os.devnull, "w") as silence, contextlib.redirect_stdout(silence):
         demo_stanza.train(demo, folder)
+    logging.getLogger("stanza").setLevel(logging.WARNING)  # it would tell of every call
     return folder
