@@ -13,18 +13,20 @@ from benchmarks.harness import median
 from benchmarks.record import Chart, Table
 
 COLOURS = {"ours": "#1b7837", "obvious": "#b2182b", "peer": "#2166ac", "limit": "#555555", "other": "#bbbbbb"}
+FAR = 20  # times the shortest bar: below it lengths can be compared as they are
 LINES = ("#1b7837", "#b2182b", "#2166ac", "#762a83", "#e08214", "#555555", "#35978f", "#c51b7d")
 
 
 def bars(table: Table) -> bytes:
-    """A bar a way, on a logarithmic axis; the whisker runs from the lowest to the highest round."""
+    """A bar a way; the whisker runs from the lowest to the highest round. Far apart, they need a logarithmic axis."""
     rows = [row for row in table.rows if row.values][::-1]
     middle = [median(row.values) for row in rows]
     spread = [[m - min(row.values) for m, row in zip(middle, rows, strict=True)],
               [max(row.values) - m for m, row in zip(middle, rows, strict=True)]]  # fmt: skip
     figure, axes = _figure(height=0.6 + 0.28 * len(rows))
     axes.barh([row.name for row in rows], middle, xerr=spread, color=[COLOURS[row.side] for row in rows], height=0.7)
-    axes.set_xscale("log")
+    if max(middle, default=1.0) > FAR * min(middle, default=1.0):
+        axes.set_xscale("log")
     axes.set_xlabel(table.unit)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return _svg(figure)
@@ -40,7 +42,7 @@ def growth(chart: Chart) -> bytes:
     axes.set_yscale("log")
     axes.set_xlabel(chart.x)
     axes.set_ylabel(chart.y)
-    axes.legend(fontsize=7, frameon=False)
+    figure.legend(fontsize=7, frameon=False, loc="outside right center")
     return _svg(figure)
 
 
