@@ -97,21 +97,43 @@ def test_two_ranks_resume_bit_for_bit(corpus: Path, tmp_path: Path, name: str) -
         same(result(tmp_path / "whole", rank), result(tmp_path / "parts", rank))
 
 
+def uneven(case: dict) -> dict:
+    """Steps of 7, 7 and 6 videos, micro-batches of 3."""
+    return {**case, **SHORT, "train": {**case.get("train", {}), "batch": 7, "per_rank": 3}}
+
+
+def break_first(corpus: Path, case: dict) -> list[str]:
+    """A corpus with two broken videos, so that rank 0 has nothing to train on in the first step; their keys."""
+    write_corpus(corpus)
+    run = prepare(corpus, case, World())
+    keys = [run.clips.table.keys[i] for i in run.clips._order(0)[0][:2]]  # rank 0's third is then alone
+    for key in keys:
+        break_video(open_corpus(corpus), "pairs", "train", key)
+    return keys
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [train, train_synced])
 @pytest.mark.parametrize("name", [*(f"rho-{method}" for method in METHODS), "beside-moco"])
 def test_a_rank_without_videos_goes_along(tmp_path: Path, name: str, how: Callable[..., None]) -> None:
-    """Steps of 7, 7 and 6 videos, micro-batches of 3, and a step in which rank 0 has nothing to train on."""
-    write_corpus(tmp_path / "corpus")
-    case = cases()[name]
-    uneven = {**case.get("train", {}), "batch": 7, "per_rank": 3}
-    case = {**case, **SHORT, "train": uneven}
-    run = prepare(tmp_path / "corpus", case, World())
-    keys = [run.clips.table.keys[i] for i in run.clips._order(0)[0][:2]]  # rank 0's third is then alone
-    for key in keys:
-        break_video(open_corpus(tmp_path / "corpus"), "pairs", "train", key)
+    """A step in which rank 0 has nothing to train on."""
+    case = uneven(cases()[name])
+    keys = break_first(tmp_path / "corpus", case)
     folder = tmp_path / "run"
     assert run_ranks(how, folder, tmp_path / "corpus", case) == [0, 0], error(folder, 0) + error(folder, 1)
     same(result(folder, 0), result(folder, 1))
     assert set(keys) <= set(result(folder)["failed"])
     assert len(result(folder)["failed"]) == 3  # and the one that was left alone
+
+
+@pytest.mark.slow
+def test_a_rank_without_videos_keeps_the_order_of_calls(tmp_path: Path) -> None:
+    """Beside titles ranks meet in batch norms and, with shared banks, in the loss: everywhere in the same order."""
+    case = uneven(cases()["beside-moco"])
+    case["objective"] = {**case["objective"], "shard_banks": True}
+    break_first(tmp_path / "corpus", case)
+    folder = tmp_path / "run"
+    assert run_ranks(train_synced, folder, tmp_path / "corpus", case) == [0, 0], error(folder, 0) + error(folder, 1)
+    first, second = result(folder, 0), result(folder, 1)
+    assert first["loss"] == second["loss"]
+    assert all(torch.equal(value, second["state"][name]) for name, value in first["state"].items())

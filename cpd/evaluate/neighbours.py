@@ -2,10 +2,9 @@
 
 Both sides are cut: a chunk of training items is read (from a memory map, say), multiplied as it is with every chunk of
 test items, the products are divided by its items' lengths, and it is forgotten; each test item keeps its best
-candidates so far. Those, a few more than k, are then
-compared again in float64, where equal items are equal wherever they stand in a matrix product; of equals the earlier
-counts as nearer. (Where more than `SPARE` items are as near as the k-th up to fp32's rounding, as in a collapsed
-embedding, which of them are candidates is left to `torch.topk`.)
+candidates so far. Those, a few more than k, are then compared again in float64, where equal items are equal wherever
+they stand in a matrix product; of equals the earlier counts as nearer. (Where more than `SPARE` items are as near as
+the k-th up to fp32's rounding, as in a collapsed embedding, which of them are candidates is left to `torch.topk`.)
 
 Memory beside the features themselves: the test items once more in fp32, candidates, and chunks (`memory`).
 Shapes: N training items, Q test items, B and C of a chunk, D features, k neighbours, M candidates.

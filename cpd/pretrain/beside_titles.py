@@ -67,12 +67,12 @@ class BesideTitles(Persistency):
         persistency = found.parts["loss"]
         parts = {"persistency": persistency.detach(), "agree": found.parts["agree"]}
         if not len(index_B):
+            loss = rho.weight * persistency
+            if self.syncs:  # in the order of ranks with samples
+                loss = loss + self.model.embed_text(self.titles(index_B)).sum()  # its batch norm waits for this rank
             if self.shares_banks:
                 for _ in feature_VBF:
                     self.pairs(*self._no_rows())  # the other ranks' anchors want this rank's rows
-            loss = rho.weight * persistency
-            if self.syncs:
-                loss = loss + self.model.embed_text(self.titles(index_B)).sum()  # its batch norm waits for this rank
             return {"loss": loss, **parts}, (*self.kept(found), *self._no_rows())
         v_VBD = torch.stack([self.model.video_head(feature_BF) for feature_BF in feature_VBF])
         t_BD = self.model.embed_text(self.titles(index_B))
