@@ -50,7 +50,7 @@ def run(options: Options) -> Findings:
         Way(name=WEB, side="peer", run=_web(samples, options.work / "default.tar")),
     ]
     table = measure(
-        "An epoch, augmentation included", ways, rounds=options.rounds(3), unit="CPU ms a clip", work=len(samples)
+        "An epoch, augmentation included", ways, rounds=options.rounds(7), unit="CPU ms a clip", work=len(samples)
     )
     shares = measure(
         "Of a clip of the 176 store", _shares(samples, small), rounds=options.rounds(5), work=len(samples),
