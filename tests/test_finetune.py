@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -29,9 +30,8 @@ from cpd.finetune.data import balanced_subset, hold_out, open_split, split_names
 from cpd.finetune.views import merged, predict
 from cpd.pretrain import pretrain
 from cpd.shards.loader import ViewBatch
-from cpd.video import sample
+from cpd.video import sample, transforms
 from cpd.video.decode import decode_frames
-from cpd.video.transforms import three_crops
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,9 @@ def view_by_view(config: cpd_config.Config, model: torch.nn.Module, views: cpd_c
         film = decode_frames(table.video(i), range(table.meta[i]["frames"]))
         probabilities = []
         for indices in sample.test_indices(len(film), views.clips, views.frames, views.stride):
-            for crop in three_crops([film[t] for t in indices], views.size):
+            crops = np.empty((3, len(indices), views.size, views.size, 3), np.uint8)
+            transforms.crop([film[t] for t in indices], views.size, crops)
+            for crop in crops:
                 clip_BTHWC = torch.from_numpy(crop)[None]
                 probabilities.append(model(finetune_views.to_model(clip_BTHWC)).softmax(1)[0])
         assert len(probabilities) == views.clips * 3

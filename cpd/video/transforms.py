@@ -107,21 +107,6 @@ def crop(frames: Sequence[av.VideoFrame], size: int, out_KT: Clip | Sequence[Pic
             _recolour(yuv_TPHW, _TO_RGB, picture_HWC[None])
 
 
-def centre_clip(frames: Sequence[av.VideoFrame], size: int) -> Clip:
-    """The centre square of the short side, resized. Returns uint8 (T, size, size, 3)."""
-    clip_KTHWC = np.empty((1, len(frames), size, size, 3), np.uint8)
-    crop(frames, size, clip_KTHWC)
-    clip_THWC: Clip = clip_KTHWC[0]
-    return clip_THWC
-
-
-def three_crops(frames: Sequence[av.VideoFrame], size: int) -> Clip:
-    """Three squares of the short side: start, centre and end of the long side. Returns uint8 (3, T, size, size, 3)."""
-    clip_KTHWC = np.empty((3, len(frames), size, size, 3), np.uint8)
-    crop(frames, size, clip_KTHWC)
-    return clip_KTHWC
-
-
 def to_model(clip_BTHWC: torch.Tensor) -> torch.Tensor:
     """Normalise on the tensor's device: uint8 (B, T, H, W, 3) -> float32 (B, 3, T, H, W)."""
     x_BTHWC = clip_BTHWC.float()

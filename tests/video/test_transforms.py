@@ -9,6 +9,7 @@ import pytest
 import torch
 from counter_video import write_video
 from numpy.typing import NDArray
+from whole_crops import centre_clip, three_crops
 
 from cpd.config import Views
 from cpd.video import transforms
@@ -36,7 +37,7 @@ def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv444p", "yuvj420p", "yuv420p10le"])
 def test_colours_are_those_of_swscale(tmp_path: Path, pix_fmt: str) -> None:
     frames = frames_of(tmp_path, pix_fmt=pix_fmt)
-    clip_THWC = transforms.centre_clip(frames, 96)
+    clip_THWC = centre_clip(frames, 96)
     assert clip_THWC.shape == (3, 96, 96, 3)
     assert clip_THWC.dtype == np.uint8
     wanted = frames[0].to_ndarray(format="rgb24")[:, 16:112]
@@ -46,18 +47,18 @@ def test_colours_are_those_of_swscale(tmp_path: Path, pix_fmt: str) -> None:
 def test_a_plain_training_clip_is_the_picture(tmp_path: Path) -> None:
     frames = frames_of(tmp_path)
     clip_THWC = transforms.train_clip(frames, PLAIN, np.random.default_rng(5))
-    wanted = [transforms.three_crops(frames, 64)[k] for k in range(3)]
+    wanted = [three_crops(frames, 64)[k] for k in range(3)]
     assert min(difference(clip_THWC, crop) for crop in wanted) == 0
 
 
 def test_three_crops_lie_along_the_long_side(tmp_path: Path) -> None:
     frames = frames_of(tmp_path)
-    crops = transforms.three_crops(frames, 96)
+    crops = three_crops(frames, 96)
     assert crops.shape == (3, 3, 96, 96, 3)
     picture = frames[0].to_ndarray(format="rgb24")
     for crop, left in zip(crops, (0, 16, 32), strict=True):
         assert difference(crop[0], picture[:, left : left + 96]) < 2.5
-    assert np.array_equal(crops[1], transforms.centre_clip(frames, 96))
+    assert np.array_equal(crops[1], centre_clip(frames, 96))
 
 
 def test_resizing_twin(tmp_path: Path) -> None:
@@ -65,13 +66,13 @@ def test_resizing_twin(tmp_path: Path) -> None:
     for size in (32, 64, 150):
         picture = frames[0].to_ndarray(format="rgb24")[:, 16:112]
         wanted = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA if size < 48 else cv2.INTER_LINEAR)
-        assert difference(transforms.centre_clip(frames, size)[0], wanted) < 3
+        assert difference(centre_clip(frames, size)[0], wanted) < 3
 
 
 def test_flip_is_a_mirror_and_can_be_off(tmp_path: Path) -> None:
     frames = frames_of(tmp_path)
     views = Views(size=64, scales=(1.0,), flip=True, jitter=0.0)
-    crops = transforms.three_crops(frames, 64)
+    crops = three_crops(frames, 64)
     mirrored = 0
     for seed in range(20):
         clip = transforms.train_clip(frames, views, np.random.default_rng(seed))

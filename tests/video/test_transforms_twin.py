@@ -10,6 +10,7 @@ import pytest
 from counter_video import soft_scene, write_video
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
+from whole_crops import centre_clip, three_crops
 
 from cpd.config import Views
 from cpd.video import transforms
@@ -60,7 +61,7 @@ def test_a_training_clip(frames: list[av.VideoFrame], views: Views, seed: int) -
 
 @pytest.mark.parametrize("size", [16, 24, 32])
 def test_shrinking_averages(frames: list[av.VideoFrame], size: int) -> None:
-    got = transforms.centre_clip(frames, size)
+    got = centre_clip(frames, size)
     image = frames[0].to_image().crop((16, 0, 112, 96)).resize((size, size), Image.Resampling.BOX)
     assert np.abs(got[0].astype(float) - np.asarray(image)).mean() < 2
 
@@ -70,10 +71,10 @@ def test_views_are_squares_along_the_long_side(tmp_path: Path, height: int, widt
     video = write_video(tmp_path / "a.mp4", [soft_scene(height, width)] * 2, crf="1").read_bytes()
     frames = decode_frames(video, [0, 1])
     side = min(height, width) // 2 * 2
-    crops = transforms.three_crops(frames, side)
-    assert np.array_equal(crops, transforms.three_crops(frames, side)), "nothing is drawn"
+    crops = three_crops(frames, side)
+    assert np.array_equal(crops, three_crops(frames, side)), "nothing is drawn"
     for crop, share in zip(crops, (0, 0.5, 1), strict=True):
         left, top = int((width - side) * share) // 2 * 2, int((height - side) * share) // 2 * 2
         image = frames[0].to_image().crop((left, top, left + side, top + side))
         assert np.abs(crop.astype(float) - np.asarray(image)).mean() < 2.5
-    assert np.array_equal(crops[1], transforms.centre_clip(frames, side))
+    assert np.array_equal(crops[1], centre_clip(frames, side))
