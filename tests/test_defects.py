@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from small_corpus import break_video, open_corpus, write_corpus
 
 from cpd import config as cpd_config
 from cpd.config import Views
@@ -28,6 +27,7 @@ from cpd.pretrain.run import Pretraining, prepare
 from cpd.shards.loader import clip_loader
 from cpd.video.sample import train_indices
 from cpd.video.transforms import train_clip
+from tests.small_corpus import break_video, open_corpus, write_corpus
 
 
 @pytest.fixture(scope="module")

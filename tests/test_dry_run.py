@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_corpus import open_corpus, write_corpus
 
 from cpd.cli import main
 from cpd.config import Views
@@ -20,6 +19,7 @@ from cpd.models.resnet3d import slow_resnet
 from cpd.pretrain import estimate
 from cpd.pretrain.estimate import describe, measure, steps_of
 from cpd.shards.loader import epoch_batches
+from tests.small_corpus import open_corpus, write_corpus
 
 
 @pytest.fixture(scope="module")

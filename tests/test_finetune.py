@@ -13,7 +13,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_corpus import open_corpus, write_corpus
 
 from cpd import config as cpd_config
 from cpd.cli import main
@@ -32,6 +31,7 @@ from cpd.pretrain import pretrain
 from cpd.shards.loader import ViewBatch
 from cpd.video import sample, transforms
 from cpd.video.decode import decode_frames
+from tests.small_corpus import open_corpus, write_corpus
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
-from small_corpus import break_video, open_corpus, write_corpus
 
 from cpd import config as cpd_config
 from cpd.engine import distributed
@@ -16,9 +14,8 @@ from cpd.engine.checkpoint import Checkpoints
 from cpd.finetune import _predict, _prepare
 from cpd.finetune.data import open_split
 from cpd.pretrain import pretrain
-
-sys.path.insert(0, str(Path(__file__).parent / "engine"))
-from fork_ranks import error, run_ranks
+from tests.engine.fork_ranks import error, run_ranks
+from tests.small_corpus import break_video, open_corpus, write_corpus
 
 LIMIT = 300  # seconds: a busy machine takes its time, and only a hang takes so long
 

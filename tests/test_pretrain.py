@@ -16,7 +16,6 @@ import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_corpus import SETTINGS, break_video, open_corpus, write_corpus
 
 from cpd import config as cpd_config
 from cpd.cli import main
@@ -27,6 +26,7 @@ from cpd.models.checkpoint import load_embedder
 from cpd.pretrain import pretrain
 from cpd.pretrain.run import prepare
 from cpd.pretrain.titles import shuffled, titles_of
+from tests.small_corpus import SETTINGS, break_video, open_corpus, write_corpus
 
 
 @pytest.fixture(scope="module")

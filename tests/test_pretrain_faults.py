@@ -18,7 +18,6 @@ import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_corpus import open_corpus, write_corpus
 
 from cpd import config as cpd_config
 from cpd.cli import main
@@ -28,6 +27,7 @@ from cpd.errors import EX_REQUEUE, CpdError
 from cpd.pretrain import pretrain
 from cpd.pretrain import run as run_module
 from cpd.shards import loader
+from tests.small_corpus import open_corpus, write_corpus
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
-from small_corpus import break_video, open_corpus, write_corpus
-from synced_norm import over_ranks
 
 from cpd import config as cpd_config
 from cpd.engine import distributed
@@ -19,9 +16,9 @@ from cpd.engine.distributed import World
 from cpd.errors import EX_REQUEUE
 from cpd.pretrain import build, supervised
 from cpd.pretrain.run import Pretraining, prepare
-
-sys.path.insert(0, str(Path(__file__).parent / "engine"))
-from fork_ranks import error, run_ranks
+from tests.engine.fork_ranks import error, run_ranks
+from tests.small_corpus import break_video, open_corpus, write_corpus
+from tests.synced_norm import over_ranks
 
 # Ten pairs a step, five a micro-batch: one rank and two see the same micro-batches, which batch norm is over.
 EVEN = {"train": {"batch": 10, "per_rank": 5}}

@@ -9,9 +9,7 @@ import msgspec
 import pytest
 import torch
 import yaml
-from rho_cases import METHODS, cases, objective
 from safetensors.torch import load_file
-from small_corpus import SETTINGS, open_corpus, write_corpus
 
 import cpd
 from cpd.cli import main
@@ -22,8 +20,11 @@ from cpd.engine.signals import Requeue
 from cpd.errors import CpdError
 from cpd.finetune import finetune
 from cpd.models.checkpoint import load_video
+from cpd.objectives.pair import CrossPairExact
 from cpd.pretrain import beside_titles, persistency, pretrain
 from cpd.pretrain.run import prepare as prepare_pairs
+from tests.rho_cases import METHODS, cases, objective
+from tests.small_corpus import SETTINGS, open_corpus, write_corpus
 
 NAMES = list(cases())
 QUICK = ("rho-moco", "rho-swav", "beside-moco")
@@ -241,6 +242,7 @@ def test_lars_is_used_where_asked_for_and_spares_the_momentum_encoder(config: Co
 def test_beside_titles_each_clip_meets_the_title(config: Config) -> None:
     """The loss on titles is the mean over the clips; the bank moves towards the clips' mean."""
     run = prepare(config, "beside-moco")
+    assert isinstance(run, beside_titles.BesideTitles)
     run.enter_stage(0)
     (micro, *_) = next(run.clips(0, 0))
     feature_VBF = run.features(micro.clip_BTHWC)
@@ -251,6 +253,7 @@ def test_beside_titles_each_clip_meets_the_title(config: Config) -> None:
     parts, rows = run.compare(found, feature_VBF, micro.index_B)
     torch.testing.assert_close(parts["loss"], sum(single) / 2 + found.parts["loss"])
     torch.testing.assert_close(rows[1], torch.nn.functional.normalize(v_VBD.mean(0), dim=1))
+    assert isinstance(run.pairs, CrossPairExact)
     before = run.pairs.banks.video.rows_ND.clone()
     run.update([run.step(micro)])
     changed = (run.pairs.banks.video.rows_ND != before).any(dim=1).nonzero().flatten()

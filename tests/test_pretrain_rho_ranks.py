@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
-from rho_cases import METHODS, cases
-from small_corpus import break_video, open_corpus, write_corpus
-from synced_norm import over_ranks
 
 from cpd.config import experiment
 from cpd.engine import distributed
@@ -20,9 +16,10 @@ from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.distributed import World
 from cpd.errors import EX_REQUEUE
 from cpd.pretrain import beside_titles, build, persistency
-
-sys.path.insert(0, str(Path(__file__).parent / "engine"))
-from fork_ranks import error, run_ranks
+from tests.engine.fork_ranks import error, run_ranks
+from tests.rho_cases import METHODS, cases
+from tests.small_corpus import break_video, open_corpus, write_corpus
+from tests.synced_norm import over_ranks
 
 SHORT = {"stages": [{"epochs": 1, "lr": 0.05}]}
 

@@ -8,7 +8,6 @@ import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_corpus import open_corpus, write_corpus
 
 from cpd.config import Config, experiment
 from cpd.engine.distributed import World
@@ -20,6 +19,7 @@ from cpd.objectives.supervised import Labels
 from cpd.pretrain import pretrain
 from cpd.pretrain.run import prepare as prepare_pairs
 from cpd.pretrain.supervised import prepare
+from tests.small_corpus import open_corpus, write_corpus
 
 
 @pytest.fixture(scope="module")

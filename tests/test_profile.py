@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from rho_cases import cases
-from small_corpus import open_corpus, write_corpus
 
 from cpd import cli, profiling
 from cpd.errors import CpdError
 from cpd.profiling import PHASES, Profile
 from cpd.profiling.measure import profile
+from tests.rho_cases import cases
+from tests.small_corpus import open_corpus, write_corpus
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 import pytest
-from world import World, make_world, retrieval
 
 from cpd.check.results import check
 from cpd.check.values import problems_of_values
 from cpd.cli import main
 from cpd.evaluate.result import model_path, read_result
+from tests.check.world import World, make_world, retrieval
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_run import TABLE, Cluster, clone, cluster, finish, missing_commands, start
+
+from tests.cluster.slurm_run import TABLE, Cluster, clone, cluster, finish, missing_commands, start
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

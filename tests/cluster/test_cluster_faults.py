@@ -13,7 +13,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from slurm_run import (
+
+from cpd.fileio import read_json
+from tests.cluster.slurm_run import (
     RUN,
     TABLE,
     Cluster,
@@ -27,8 +29,6 @@ from slurm_run import (
     trainers,
     until,
 )
-
-from cpd.fileio import read_json
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_run import (
+
+from cpd.fileio import read_json
+from tests.cluster.slurm_run import (
     RUN,
     SMALL,
     TABLE,
@@ -24,8 +26,6 @@ from slurm_run import (
     table,
     until,
 )
-
-from cpd.fileio import read_json
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 TWO = "experiments: {cpd-r34: {gpus: 2}}\ncluster: {gpus_per_node: %d}\n"

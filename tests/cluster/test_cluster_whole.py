@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from slurm_run import TABLE, Cluster, clone, finish, start, table
+
+from tests.cluster.slurm_run import TABLE, Cluster, clone, finish, start, table
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]
 LOCAL = {"plan_kinetics", "index", "table"}

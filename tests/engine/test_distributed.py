@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from fork_ranks import error, run_ranks
-from ranks import check_collectives
-from toy_task import Toy, train
 
 from cpd.engine import distributed
 from cpd.engine.distributed import World
 from cpd.errors import EX_REQUEUE
+from tests.engine.fork_ranks import error, run_ranks
+from tests.engine.ranks import check_collectives
+from tests.engine.toy_task import Toy, train
 
 
 def result(folder: Path, rank: int) -> dict[str, torch.Tensor]:

@@ -10,10 +10,8 @@ from typing import ClassVar
 
 import pytest
 import torch
-from fork_ranks import error, run_ranks
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_task import Bank, Toy
 
 from cpd.engine import distributed
 from cpd.engine.batches import rank_steps
@@ -26,6 +24,8 @@ from cpd.engine.metrics import MetricsLog
 from cpd.engine.task import Task, Tools
 from cpd.engine.trackers import numbers_of, open_trackers
 from cpd.errors import CpdError
+from tests.engine.fork_ranks import error, run_ranks
+from tests.engine.toy_task import Bank, Toy
 
 
 def test_ema_is_the_average_written_out() -> None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from cpd.engine import optim
 from cpd.engine.lars import Lars
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "objectives" / "rho"))
-from lightly_modules import lightly
+from tests.objectives.rho.lightly_modules import lightly
 
 DECAY = 1e-2
 

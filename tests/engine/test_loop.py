@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from fork_ranks import error, run_ranks
-from toy_task import BATCH, STEPS, N, Toy, train
 
 from cpd.engine import optim
 from cpd.engine.signals import Requeue, watching
 from cpd.errors import EX_REQUEUE, CpdError
+from tests.engine.fork_ranks import error, run_ranks
+from tests.engine.toy_task import BATCH, STEPS, N, Toy, train
 
 
 def rows(folder: Path, event: str) -> list[dict]:

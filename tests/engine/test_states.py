@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1]))
-from small_corpus import open_corpus, write_corpus
-
 from cpd.cli import main
 from cpd.engine import runlock, states
 from cpd.engine.runlock import held
 from cpd.engine.signals import Requeue
 from cpd.pretrain import pretrain
+from tests.small_corpus import open_corpus, write_corpus
 
 
 @pytest.fixture(scope="module")

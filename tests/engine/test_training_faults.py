@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from fork_ranks import error, run_ranks
-from toy_task import STEPS, Toy, train
 
 from cpd.engine import distributed, optim
 from cpd.engine.checkpoint import Checkpoints
 from cpd.errors import EX_REQUEUE, EX_TEMPFAIL, CpdError
+from tests.engine.fork_ranks import error, run_ranks
+from tests.engine.toy_task import STEPS, Toy, train
 
 FEW = (optim.Stage(epochs=3, lrs={"rest": 0.1}),)
 
@@ -210,9 +210,8 @@ def test_a_signal_while_torch_is_imported_saves_and_requeues(tmp_path: Path) -> 
         "    os.kill(os.getpid(), signal.SIGUSR1)\n"
         "    import torch\n"
         "    assert request.reason == 'SIGUSR1'\n"
-        f"    sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "    from pathlib import Path\n"
-        "    from toy_task import Toy\n"
+        "    from tests.engine.toy_task import Toy\n"
         "    from cpd.errors import CpdError\n"
         "    try:\n"
         f"        Toy(Path({str(tmp_path)!r})).run(stop=lambda: request.reason)\n"

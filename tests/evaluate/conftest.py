@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from feature_files import CLASSES
 
 from cpd.config import Config, load_config
+from tests.evaluate.feature_files import CLASSES
 
 ROOT = Path(__file__).parent.parent.parent
 OVERLAY = """

@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from feature_files import CLASSES, put_features, put_model
 
 from cpd.cli import main
 from cpd.config import Config
@@ -17,6 +16,7 @@ from cpd.evaluate import datasets
 from cpd.evaluate.features import features_path, load
 from cpd.evaluate.predictions import Classified, Retrieved, predictions_path, read_predictions
 from cpd.evaluate.result import read_result, result_path
+from tests.evaluate.feature_files import CLASSES, put_features, put_model
 
 RUN = "cpd-r34"
 

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from feature_files import put_features, put_model
 from safetensors.torch import load_file, save_file
 
 from cpd.config import Config, Experiment, Objective, Train
@@ -21,6 +20,7 @@ from cpd.evaluate import embed, features
 from cpd.fileio import write_json
 from cpd.shards.keys import sample_key
 from cpd.shards.write import Row, write_shard
+from tests.evaluate.feature_files import put_features, put_model
 
 RUN = "cpd-r34"
 N = 5

@@ -11,11 +11,8 @@ from cpd.config import Config
 from cpd.engine import distributed
 from cpd.evaluate import embed, features
 from cpd.pretrain import pretrain
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
-from fork_ranks import error, run_ranks
-from small_corpus import break_video, open_corpus, write_corpus
+from tests.engine.fork_ranks import error, run_ranks
+from tests.small_corpus import break_video, open_corpus, write_corpus
 
 LIMIT = 300  # seconds: a busy machine takes its time, and only a hang takes so long
 

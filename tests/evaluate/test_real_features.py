@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 import cpd
 from cpd.cli import main
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from small_corpus import write_corpus
+from tests.small_corpus import write_corpus
 
 pytestmark = pytest.mark.slow
 RUN = "cpd"

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-from small_towers import SmallTextTower, write_encoder
 
 from cpd.config import Backbone, Encoder, Experiment, Heads, Objective
 from cpd.models import encoders
+from tests.models.small_towers import SmallTextTower, write_encoder
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_towers import distilbert, experiment, write_encoder
 
 import cpd
 from cpd.errors import CpdError
@@ -13,6 +12,7 @@ from cpd.models import checkpoint
 from cpd.models.checkpoint import load_embedder, load_video, save_run
 from cpd.models.two_tower import TwoTower
 from cpd.video.transforms import to_model
+from tests.models.small_towers import distilbert, experiment, write_encoder
 
 TITLES = ["a red ball rolls", "", "two dogs"]
 

@@ -6,7 +6,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from small_towers import experiment
 
 import cpd
 from cpd.config import Clips, Encoder, FeatureViews, Views
@@ -17,6 +16,7 @@ from cpd.video import sample, transforms
 from cpd.video.cut import cut
 from cpd.video.decode import decode_frames
 from cpd.video.probe import VideoError
+from tests.models.small_towers import experiment
 
 
 @pytest.fixture

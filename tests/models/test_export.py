@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published_files import WORDS, write_skip_thoughts, write_word2vec
-from small_towers import distilbert, experiment
 
 import cpd
 from cpd.cli import main
@@ -20,6 +18,8 @@ from cpd.models import export
 from cpd.models.checkpoint import save_run
 from cpd.models.export import export_run
 from cpd.models.two_tower import TwoTower
+from tests.models.published_files import WORDS, write_skip_thoughts, write_word2vec
+from tests.models.small_towers import distilbert, experiment
 
 TITLES = ["a red ball", "Dog jumps"]
 

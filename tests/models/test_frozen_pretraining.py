@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import torch
-from published_files import WORDS, write_skip_thoughts, write_word2vec
 from safetensors.torch import load_file
 
 from cpd.config import Config, Encoder
@@ -18,9 +16,8 @@ from cpd.errors import CpdError
 from cpd.models.checkpoint import load_embedder, load_video
 from cpd.models.sentence_tower import SentenceTower
 from cpd.pretrain import pretrain
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from small_corpus import COLOURS, MOTIONS, open_corpus, write_corpus
+from tests.models.published_files import WORDS, write_skip_thoughts, write_word2vec
+from tests.small_corpus import COLOURS, MOTIONS, open_corpus, write_corpus
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
-import foreign
 import pytest
 import torch
 import yaml
 from safetensors.torch import save_file
-from small_towers import distilbert, experiment
 
 import cpd
 from cpd.cli import main
@@ -21,6 +19,8 @@ from cpd.models.importing import import_run
 from cpd.models.layouts import LAYOUTS, read_checkpoint
 from cpd.models.resnet3d import PIXELS
 from cpd.models.two_tower import TwoTower
+from tests.models import foreign
+from tests.models.small_towers import distilbert, experiment
 
 VIDEO_LAYOUTS = ("torchvision", "slowfast", "pytorchvideo")
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
-import foreign
 import numpy as np
 import pytest
 import torch
@@ -14,9 +12,8 @@ import yaml
 
 from cpd.cli import main
 from cpd.evaluate import features
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from small_corpus import write_corpus
+from tests.models import foreign
+from tests.small_corpus import write_corpus
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published_files import (
+
+from cpd.config import Encoder
+from cpd.errors import CpdError
+from cpd.models import encoders
+from cpd.models.skip_thoughts import FILES, SkipThoughts
+from tests.models.published_files import (
     BI,
     UNI,
     WIDTH,
@@ -16,11 +21,6 @@ from published_files import (
     write_skip_thoughts,
     write_word2vec,
 )
-
-from cpd.config import Encoder
-from cpd.errors import CpdError
-from cpd.models import encoders
-from cpd.models.skip_thoughts import FILES, SkipThoughts
 
 
 @pytest.fixture

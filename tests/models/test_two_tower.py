@@ -1,10 +1,10 @@
 import pytest
 import torch
-from small_towers import experiment
 
 from cpd.config import Encoder
 from cpd.errors import CpdError
 from cpd.models.two_tower import TwoTower
+from tests.models.small_towers import experiment
 
 TITLES = ["a red ball rolls", "kick", "two dogs"]
 

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published_files import write_word2vec
-from small_towers import experiment
 
 from cpd.config import Encoder
 from cpd.engine import optim
@@ -18,6 +16,8 @@ from cpd.models.checkpoint import load_embedder, save_run
 from cpd.models.two_tower import TwoTower
 from cpd.models.word_vectors import read_vectors
 from cpd.pretrain.titles import Titles
+from tests.models.published_files import write_word2vec
+from tests.models.small_towers import experiment
 
 VECTORS = {
     "ball": np.array([1.0, 2.0, -3.5]),

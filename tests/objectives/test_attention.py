@@ -1,5 +1,7 @@
 """The fused softmax over a half-precision bank is the streamed one; on a CPU by torch's fused kernel for it."""
 
+from typing import Any
+
 import msgspec
 import pytest
 import torch
@@ -94,12 +96,13 @@ def test_an_objective_with_half_precision_banks(estimator, masked):
     settings = Objective(estimator=estimator, noise=8, mask_equal_titles=masked, banks="bf16")
     options = {"n": 40, "dim": 16, "seed": 0, "device": "cpu", "group_N": torch.arange(40) // 2}
     whole = msgspec.structs.replace(settings, banks="fp32")
-    made, twin = pair.build(settings, **options), pair.build(whole, **options)
+    made: Any = pair.build(settings, **options)
+    twin = pair.build(whole, **options)
     v, t, index = unit(6, 16), unit(6, 16, seed=1), torch.arange(6)
     for objective in (made, twin):
         objective.update(v, t, index)
     assert made(v, t, index)["loss"].item() == pytest.approx(twin(v, t, index)["loss"].item(), rel=2e-2)
-    again = pair.build(settings, **options)
+    again: Any = pair.build(settings, **options)
     again.load_state_dict(made.state_dict())
     assert torch.equal(again.banks.text.rows_ND, made.banks.text.rows_ND)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,7 @@ from cpd.engine import distributed
 from cpd.objectives import pair
 from cpd.objectives.ranks import Ranks
 from cpd.pretrain.build import ranks_of
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
-from fork_ranks import error, run_ranks
+from tests.engine.fork_ranks import error, run_ranks
 
 PAIRS, D = 5, 4
 GROUPS = torch.tensor([0, 1, 0, 2, 1])

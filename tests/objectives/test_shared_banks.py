@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -98,13 +99,13 @@ def test_shared_banks_change_nothing(over: dict, mask: bool) -> None:
     edges = [0, 4, 4, 7]  # three ranks of 4, 0 and 3 anchors
 
     def of_rank(ranks: Ranks) -> tuple:
-        built = pair.build(shared, n=N, dim=D, seed=0, device="cpu", group_N=GROUPS, ranks=ranks)
+        built: Any = pair.build(shared, n=N, dim=D, seed=0, device="cpu", group_N=GROUPS, ranks=ranks)
         seen = learn(built, [slice(edges[ranks.rank], edges[ranks.rank + 1])])
         return seen, built.banks.video.rows_ND, built.state_dict()
 
     found = on_ranks(3, of_rank)
     for rank in (0, 2):
-        alone = pair.build(objective, n=N, dim=D, seed=0, device="cpu", group_N=GROUPS)
+        alone: Any = pair.build(objective, n=N, dim=D, seed=0, device="cpu", group_N=GROUPS)
         wanted = learn(alone, [slice(edges[rank], edges[rank + 1])])
         for ours, theirs in zip(found[rank][0], wanted, strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-8)
@@ -171,7 +172,7 @@ def twin(f: torch.Tensor, bank: torch.Tensor, i: int, *, tau: float) -> float:
 @pytest.mark.parametrize("chunk", [1, 2, 2048])
 def test_equal_titles_are_no_negatives(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     monkeypatch.setattr("cpd.objectives.softmax.CHUNK", {"cpu": chunk})
-    built = pair.build(Objective(mask_equal_titles=True), n=N, dim=D, seed=0, device="cpu", group_N=GROUPS)
+    built: Any = pair.build(Objective(mask_equal_titles=True), n=N, dim=D, seed=0, device="cpu", group_N=GROUPS)
     v, t, index = batch(0)
     v.requires_grad_()
     parts = built(v, t, index)
@@ -182,7 +183,7 @@ def test_equal_titles_are_no_negatives(monkeypatch: pytest.MonkeyPatch, chunk: i
 
 def test_noise_of_an_equal_title_is_left_out() -> None:
     objective = Objective(estimator="nce", noise=200, mask_equal_titles=True)
-    built = pair.build(objective, n=N, dim=D, seed=0, device="cpu", group_N=torch.zeros(N, dtype=torch.int64))
+    built: Any = pair.build(objective, n=N, dim=D, seed=0, device="cpu", group_N=torch.zeros(N, dtype=torch.int64))
     v, t, index = batch(0)
     built.log_z = (0.5, 0.5)
     h = torch.sigmoid((v * built.banks.text.rows_ND[index]).sum(1) / 0.07 - 0.5 - math.log(200))

@@ -1,20 +1,15 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from small_search import open_searcher, write_search_corpus
 
 from cpd.config import Config
 from cpd.search.app import build_app
 from cpd.search.searcher import Searcher
 from cpd.search.serve import LOOPBACK_NAMES
+from tests.search.small_search import open_searcher, write_search_corpus
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-import small_corpus
 import torch
 from msgspec.structs import replace
 
@@ -28,6 +27,7 @@ from cpd.search.network import Network
 from cpd.search.place import find_run
 from cpd.search.searcher import Searcher
 from cpd.search.serve import LOOPBACK_NAMES, bind, make_server
+from tests import small_corpus
 
 HOSTILE = '"><script>document.title="owned"</script><img src=x onerror=alert(1)> {{ 7*7 }} \ud800 \u202e'
 HOSTILE_LABEL = "<b>red</b>"

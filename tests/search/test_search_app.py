@@ -8,7 +8,6 @@ from html.parser import HTMLParser
 
 import msgspec
 import pytest
-from small_search import HOSTILE, HOSTILE_LABEL, open_searcher
 from starlette.testclient import TestClient
 
 from cpd.config import Config
@@ -17,6 +16,7 @@ from cpd.search.app import build_app
 from cpd.search.searcher import Searcher
 from cpd.search.serve import LOOPBACK_NAMES
 from cpd.shards.read import VideoStore
+from tests.search.small_search import HOSTILE, HOSTILE_LABEL, open_searcher
 
 PRINTED = HOSTILE.replace("\ud800", "?")
 

@@ -7,16 +7,20 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-import small_corpus
-from small_search import HOSTILE, served
 
 from cpd.search import upload
 from cpd.search.searcher import Searcher
+from tests import small_corpus
+from tests.search.small_search import HOSTILE, served
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytest.importorskip("playwright", reason="playwright is not installed")
 pytestmark = pytest.mark.slow
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -41,9 +45,11 @@ def find_chromium() -> str:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
+def browser() -> Iterator[Browser]:
     executable = find_chromium()
-    with playwright.sync_playwright() as engine:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as engine:
         chromium = engine.chromium.launch(executable_path=executable)
         yield chromium
         chromium.close()
@@ -56,7 +62,7 @@ def site(searcher: Searcher) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: playwright.Browser, site: str) -> Iterator[playwright.Page]:
+def page(browser: Browser, site: str) -> Iterator[Page]:
     """A page that must not complain, leave this site, or open a dialog."""
     context = browser.new_context(base_url=site, viewport={"width": 390, "height": 844})
     opened = context.new_page()
@@ -76,17 +82,17 @@ def video(tmp_path: Path) -> Path:
     return tmp_path / "mine.mp4"
 
 
-def ask(page: playwright.Page, sentence: str) -> None:
+def ask(page: Page, sentence: str) -> None:
     page.get_by_label("Describe what happens").fill(sentence)
     page.keyboard.press("Enter")
     page.get_by_role("heading", name=sentence, level=1).wait_for()
 
 
-def first_clip(page: playwright.Page) -> str:
+def first_clip(page: Page) -> str:
     return str(page.locator(".cards video").first.get_attribute("src"))
 
 
-def test_type_play_back(page: playwright.Page, searcher: Searcher) -> None:
+def test_type_play_back(page: Page, searcher: Searcher) -> None:
     page.goto("/")
     ask(page, "a blue square goes right")
     assert page.locator(".cards li").count() == searcher.k
@@ -103,7 +109,7 @@ def test_type_play_back(page: playwright.Page, searcher: Searcher) -> None:
     page.wait_for_function(PLAYS, arg=2)
 
 
-def test_a_result_can_be_bookmarked_and_followed(page: playwright.Page, site: str) -> None:
+def test_a_result_can_be_bookmarked_and_followed(page: Page, site: str) -> None:
     page.goto("/?q=a+blue+square+goes+right")
     page.locator(".cards a").first.click()
     page.get_by_role("heading", name="Nearest titles").wait_for()
@@ -113,7 +119,7 @@ def test_a_result_can_be_bookmarked_and_followed(page: playwright.Page, site: st
     assert page.url == f"{site}/"
 
 
-def test_choose_a_clip(page: playwright.Page, video: Path) -> None:
+def test_choose_a_clip(page: Page, video: Path) -> None:
     page.goto("/")
     page.get_by_label("drop a clip here").set_input_files(video)
     page.get_by_role("heading", name="mine.mp4").wait_for()
@@ -127,14 +133,14 @@ def test_choose_a_clip(page: playwright.Page, video: Path) -> None:
     page.get_by_role("heading", name="Some of the clips").wait_for()
 
 
-def test_drop_a_clip(page: playwright.Page, video: Path) -> None:
+def test_drop_a_clip(page: Page, video: Path) -> None:
     page.goto("/?q=a+red+square")
     page.evaluate(DROP, ["dropped.mp4", base64.b64encode(video.read_bytes()).decode()])
     page.get_by_role("heading", name="dropped.mp4").wait_for()
     assert page.get_by_role("heading", name="Nearest classes").is_visible()
 
 
-def test_a_large_file_is_told_before_it_is_sent(page: playwright.Page) -> None:
+def test_a_large_file_is_told_before_it_is_sent(page: Page) -> None:
     page.goto("/")
     page.route("**/clip", lambda route: pytest.fail("it was sent"))
     too_large = (
@@ -146,7 +152,7 @@ def test_a_large_file_is_told_before_it_is_sent(page: playwright.Page) -> None:
     assert "big.mp4 is too large: 64 MB are the limit." in page.get_by_role("status").inner_text()
 
 
-def test_without_scripts_all_of_it_works(browser: playwright.Browser, site: str, video: Path, tmp_path: Path) -> None:
+def test_without_scripts_all_of_it_works(browser: Browser, site: str, video: Path, tmp_path: Path) -> None:
     """And a file that is too large or no clip is told on a page."""
     context = browser.new_context(base_url=site, java_script_enabled=False)
     page = context.new_page()
@@ -164,7 +170,7 @@ def test_without_scripts_all_of_it_works(browser: playwright.Browser, site: str,
     context.close()
 
 
-def test_hostile_titles_run_nothing(page: playwright.Page, searcher: Searcher) -> None:
+def test_hostile_titles_run_nothing(page: Page, searcher: Searcher) -> None:
     key = next(clip.key for clip in searcher.gallery.clips if clip.title == HOSTILE)
     for address in (f"/clip/{key}", "/?q=%3Cscript%3Edocument.title%3D%22owned%22%3C%2Fscript%3E"):
         page.goto(address)
@@ -176,9 +182,7 @@ def test_hostile_titles_run_nothing(page: playwright.Page, searcher: Searcher) -
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_and_can_be_used_by_keyboard(
-    browser: playwright.Browser, site: str, searcher: Searcher, width: int
-) -> None:
+def test_it_fits_and_can_be_used_by_keyboard(browser: Browser, site: str, searcher: Searcher, width: int) -> None:
     page = browser.new_page(base_url=site, viewport={"width": width, "height": 800})
     key = searcher.gallery.clips[1].key
     for address in ("/", f"/clip/{key}", "/nowhere", "/?q=a+red+square"):
@@ -195,7 +199,7 @@ def test_it_fits_and_can_be_used_by_keyboard(
     page.close()
 
 
-def test_who_wants_little_motion_gets_little(browser: playwright.Browser, site: str) -> None:
+def test_who_wants_little_motion_gets_little(browser: Browser, site: str) -> None:
     page = browser.new_page(base_url=site, reduced_motion="reduce")
     page.goto("/?q=a+red+square")
     page.wait_for_function("[...document.querySelectorAll('video')].every((v) => v.readyState >= 1)")

@@ -9,8 +9,6 @@ import msgspec
 import pytest
 import torch
 from msgspec.structs import replace
-from small_corpus import break_video
-from small_search import open_searcher
 
 from cpd.config import Config, Experiment, Objective, Validation, ZeroShot
 from cpd.errors import CpdError
@@ -20,6 +18,8 @@ from cpd.fileio import read_json, write_json
 from cpd.models.checkpoint import read_config
 from cpd.search.gallery import open_gallery
 from cpd.search.place import Place, find_run, find_split
+from tests.search.small_search import open_searcher
+from tests.small_corpus import break_video
 
 
 def hint_of(error: pytest.ExceptionInfo[CpdError]) -> str:

@@ -7,9 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-import small_corpus
 import torch
-from small_search import open_searcher
 from starlette.testclient import TestClient
 
 from cpd.config import Config
@@ -19,6 +17,8 @@ from cpd.search.pages import LONGEST_NAME, shown_name
 from cpd.search.searcher import Searcher
 from cpd.search.serve import LOOPBACK_NAMES
 from cpd.video.probe import VideoError
+from tests import small_corpus
+from tests.search.small_search import open_searcher
 
 
 @pytest.fixture(autouse=True)

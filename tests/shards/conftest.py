@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1] / "video"))
-from counter_video import write_counter
-from small_shards import CHUNKS_A, Corpus
+from tests.shards.small_shards import CHUNKS_A, Corpus
+from tests.video.counter_video import write_counter
 
 
 @pytest.fixture(scope="session")

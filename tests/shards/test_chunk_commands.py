@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
-from counter_video import write_counter
 
 from cpd.cli import main
 from cpd.errors import EX_TEMPFAIL, CpdError
 from cpd.fileio import read_json, read_jsonl, sha256_file, write_jsonl
 from cpd.shards.keys import sample_key
 from cpd.shards.read import SampleTable
+from tests.video.counter_video import write_counter
 
 IDS = ["-rfAAAAAAAA", "abc", "ABC", "private1", "late", "html", "empty", "bad id!"]
 CRAWL = {"private1": ("private", "Private video"), "bad id!": ("invalid_id", "not an id")}

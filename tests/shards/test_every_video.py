@@ -12,7 +12,6 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from counter_video import full_decode
 from numpy.typing import NDArray
 
 from cpd.config import Clips
@@ -23,6 +22,7 @@ from cpd.shards.verify import verify_shard
 from cpd.shards.write import Row, write_shard
 from cpd.video.chunk import Job, cut_chunk
 from cpd.video.decode import decode_frames
+from tests.video.counter_video import full_decode
 
 VIDEOS = Path(os.environ.get("CPD_SHARED", Path(__file__).parents[2] / "../shared")) / "videos"
 CLIPS = Clips(short_side=96)

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from counter_video import read_counter
 from hypothesis import given
 from hypothesis import strategies as st
-from small_shards import CHUNKS_A, Corpus, row
 
 from cpd.config import FeatureViews, Views
 from cpd.errors import CpdError
@@ -21,6 +19,9 @@ from cpd.shards.read import SampleTable
 from cpd.video import sample, transforms
 from cpd.video import views as views_module
 from cpd.video.decode import decode_frames
+from tests.shards.small_shards import CHUNKS_A, Corpus, row
+from tests.video.counter_video import read_counter
+from tests.whole_crops import centre_clip, three_crops
 
 VIEWS = Views(frames=4, stride=4, size=32)
 # Without a crop the counters are legible: the videos are 64 x 48, so the grid is squared by hand below.
@@ -164,7 +165,7 @@ def test_views_are_those_of_single_decodes(table: SampleTable, crops: int, worke
         wanted = []
         for indices in sample.test_indices(table.meta[view.instance]["frames"], 4, 4, 4):
             frames = decode_frames(table.video(view.instance), indices)
-            wanted += list(transforms.three_crops(frames, 32)) if crops == 3 else [transforms.centre_clip(frames, 32)]
+            wanted += list(three_crops(frames, 32)) if crops == 3 else [centre_clip(frames, 32)]
         assert np.array_equal(view.clips_VTHWC.numpy(), np.stack(wanted))
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_shards import Corpus
 
 from cpd.config import FeatureViews, Views
 from cpd.shards import loader
@@ -21,6 +20,7 @@ from cpd.shards.members import read_samples
 from cpd.shards.read import SampleTable
 from cpd.video import sample, transforms
 from cpd.video.decode import decode_frames
+from tests.shards.small_shards import Corpus
 
 VIEWS = Views(frames=2, stride=4, size=16)
 

@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import webdataset
 import yaml
-from small_shards import CHUNKS_A, Corpus, row
 
 from cpd.cli import main
 from cpd.errors import EX_TEMPFAIL, CpdError
@@ -27,6 +26,7 @@ from cpd.shards.members import read_samples
 from cpd.shards.read import SampleTable
 from cpd.shards.verify import verify_shard
 from cpd.shards.write import Row, write_shard
+from tests.shards.small_shards import CHUNKS_A, Corpus, row
 
 KEY = "a" * 20
 

@@ -10,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[1]))
-from small_corpus import write_source
-
 from cpd.errors import CpdError
 from cpd.shards import stage
 from cpd.shards.read import SampleTable
+from tests.small_corpus import write_source
 
 PARTS = [("pairs", "train")]
 

@@ -4,12 +4,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from small_shards import CHUNKS_A, Corpus, row
 
 from cpd.errors import CpdError
 from cpd.fileio import read_json, read_jsonl, sha256_file, write_json, write_jsonl
 from cpd.shards.index import build_index
 from cpd.shards.verify import verify_shard
+from tests.shards.small_shards import CHUNKS_A, Corpus, row
 
 
 def shard(corpus: Corpus, chunk: str = "train-0000") -> Path:

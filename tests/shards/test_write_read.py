@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import webdataset
-from small_shards import Corpus, row
 
 from cpd.errors import CpdError
 from cpd.fileio import read_json, write_json
@@ -18,6 +17,7 @@ from cpd.shards.keys import KEY, sample_key
 from cpd.shards.members import read_samples
 from cpd.shards.read import SampleTable
 from cpd.shards.write import Row, write_shard
+from tests.shards.small_shards import Corpus, row
 
 
 def test_keys_are_safe_and_apart() -> None:

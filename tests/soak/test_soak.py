@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from soak_run import TRAIN, VAL, run
 
 from cpd.fileio import write_json
+from tests.soak.soak_run import TRAIN, VAL, run
 
 KILLS = int(os.environ.get("CPD_SOAK_KILLS", "50"))
 

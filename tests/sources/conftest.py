@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from scripted_site import ScriptedSite, make_video, serve_script
+
+from tests.sources.scripted_site import ScriptedSite, make_video, serve_script
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from scripted_site import CHUNK, crawl, kinetics_config, make_config, make_video, rows_of, vid
 
 from cpd.config import Config
 from cpd.errors import EX_TEMPFAIL, CpdError
@@ -22,6 +21,7 @@ from cpd.sources import preflight
 from cpd.sources.crawl import crawl_path, ledger_path
 from cpd.sources.ledger import read_ledger
 from cpd.sources.plan import plan_path, write_plan
+from tests.sources.scripted_site import CHUNK, crawl, kinetics_config, make_config, make_video, rows_of, vid
 
 
 def statuses(config: Config) -> dict[str, str]:

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from scripted_site import CHUNK, ScriptedSite, crawl, kinetics_config, other, serve_script, vid
 
 from cpd.cli import main
 from cpd.errors import EX_TEMPFAIL, CpdError
@@ -22,6 +21,7 @@ from cpd.sources.ledger import read_ledger
 from cpd.sources.plan import store_folder, write_plan
 from cpd.sources.status import split_states
 from cpd.sources.store import media_key
+from tests.sources.scripted_site import CHUNK, ScriptedSite, crawl, kinetics_config, other, serve_script, vid
 
 
 def command(folder: Path, *options: str) -> list[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from scripted_site import CHUNK, crawl, kinetics_config, make_config, other, vid
 
 from cpd.errors import CpdError
 from cpd.fileio import read_jsonl
@@ -24,6 +23,7 @@ from cpd.sources.plan import plan_path, store_folder, write_plan
 from cpd.sources.status import ids_per_hour, split_states
 from cpd.sources.store import media_key
 from cpd.sources.takedown import listed
+from tests.sources.scripted_site import CHUNK, crawl, kinetics_config, make_config, other, vid
 
 
 def test_takedown(tmp_path, scripted_site):

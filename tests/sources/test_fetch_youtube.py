@@ -7,14 +7,14 @@ from pathlib import Path
 
 import av
 import pytest
-from scripted_site import ScriptedSite, serve_script
-from youtube_stub import StubYoutube, Video, stub_youtube
 
 from cpd.config import Crawl
 from cpd.errors import CpdError
 from cpd.sources.failures import Failure
 from cpd.sources.fetch import Fetched, Fetcher, is_youtube
 from cpd.sources.fetch_options import options
+from tests.sources.scripted_site import ScriptedSite, serve_script
+from tests.sources.youtube_stub import StubYoutube, Video, stub_youtube
 
 ID = "-AbCdEfGh12"
 HANGING = """#!/bin/sh

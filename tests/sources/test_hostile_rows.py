@@ -8,13 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from scripted_site import make_config
 
 from cpd.cli import main
 from cpd.config import Config, load_config
 from cpd.fileio import read_json, read_jsonl
 from cpd.shards.read import SampleTable
 from cpd.text import tree
+from tests.sources.scripted_site import make_config
 
 TITLES = [
     'the dog says "hello" to a man',

@@ -3,11 +3,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from scripted_site import ScriptedSite, make_config
-
 from cpd.fileio import read_jsonl
 from cpd.sources.crawl import crawl_chunk, crawl_path
 from cpd.sources.plan import write_plan
+from tests.sources.scripted_site import ScriptedSite, make_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from scripted_site import kinetics_config
 
 from cpd.config import Config, Source
 from cpd.errors import CpdError
 from cpd.sources.plan import check_source, chunk_names, is_removed, plan_path, read_plan, write_plan
+from tests.sources.scripted_site import kinetics_config
 
 URL = "https://www.youtube.com/watch?v={id}"
 

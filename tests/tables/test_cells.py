@@ -9,13 +9,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from result_files import put, put_all
 
 from cpd import tables
 from cpd.cli import main
 from cpd.config import Config, load_config
 from cpd.errors import CpdError
 from cpd.tables import layout
+from tests.tables.result_files import put, put_all
 
 ROOT = Path(__file__).parent.parent.parent
 

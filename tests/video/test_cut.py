@@ -9,12 +9,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from counter_video import counter_frame, full_rgb, read_counter, write_counter, write_video
 
 from cpd.config import Clips
 from cpd.errors import EX_TEMPFAIL, CpdError
 from cpd.video.cut import MEMORY, cut, ffmpeg_binary
 from cpd.video.probe import VideoError
+from tests.video.counter_video import counter_frame, full_rgb, read_counter, write_counter, write_video
 
 CLIPS = Clips(short_side=64)
 SHARED = Path(os.environ.get("CPD_SHARED", Path(__file__).parents[2] / "../shared"))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from counter_video import full_decode, write_counter, write_video
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from cpd.video.cut import cut
 from cpd.video.decode import Verified, count_frames, decode_frames, show_frames
 from cpd.video.mp4 import read_track
 from cpd.video.probe import VideoError
+from tests.video.counter_video import full_decode, write_counter, write_video
 
 SHARED = Path(os.environ.get("CPD_SHARED", Path(__file__).parents[2] / "../shared"))
 REAL = [
@@ -231,7 +231,7 @@ def outcome(attempt: Callable[[], object]) -> object:
 
 
 def test_the_counter_is_read_back(tmp_path: Path) -> None:
-    from counter_video import read_counter
+    from tests.video.counter_video import read_counter
 
     video = write_counter(tmp_path / "a.mp4", 60).read_bytes()
     wanted = [59, 0, 31, 31, 2]

@@ -15,11 +15,11 @@ import av
 import cv2
 import numpy as np
 import pytest
-from counter_video import counter_frame, full_rgb, read_counter, write_counter, write_video
 
 from cpd.config import Clips
 from cpd.video.cut import Clip, cut
 from cpd.video.probe import VideoError, open_media
+from tests.video.counter_video import counter_frame, full_rgb, read_counter, write_counter, write_video
 
 CLIPS = Clips(short_side=64, timeout=60)
 STATUSES = {"corrupt", "not_video", "too_large", "too_long", "too_short", "bad_interval"}

@@ -10,7 +10,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from counter_video import full_decode, read_counter, write_counter, write_video
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from cpd.config import Clips
 from cpd.video import decode, mp4
 from cpd.video.cut import cut
 from cpd.video.mp4 import Track, read_track
+from tests.video.counter_video import full_decode, read_counter, write_counter, write_video
 
 
 def moving(n: int, seed: int = 0) -> list[NDArray[np.uint8]]:

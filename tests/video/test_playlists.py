@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from counter_video import write_counter
 
 from cpd.config import Clips
 from cpd.video.cut import cut
 from cpd.video.probe import Probe, VideoError, open_media, probe
+from tests.video.counter_video import write_counter
 
 CLIPS = Clips(short_side=64, timeout=60)
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from counter_video import counter_frame, write_counter, write_video
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cpd.config import Clips
 from cpd.video.probe import VideoError, open_media, probe
+from tests.video.counter_video import counter_frame, write_counter, write_video
 
 CLIPS = Clips()
 

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from counter_video import write_counter
 
 from cpd.config import Clips
 from cpd.errors import EX_TEMPFAIL, CpdError
@@ -17,6 +16,7 @@ from cpd.video import prober
 from cpd.video.chunk import Job, cut_chunk
 from cpd.video.probe import VideoError, probe
 from cpd.video.prober import Probers
+from tests.video.counter_video import write_counter
 
 CLIPS = Clips(short_side=64)
 DEADLY = """

@@ -6,7 +6,6 @@ import av
 import msgspec
 import numpy as np
 import pytest
-from counter_video import soft_scene, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from PIL import Image, ImageFilter
 from cpd.config import Views
 from cpd.video import transforms
 from cpd.video.decode import decode_frames
+from tests.video.counter_video import soft_scene, write_video
 
 PLAIN = Views(size=48, scales=(1.0,), flip=False, jitter=0.0)
 STUDY = Views(

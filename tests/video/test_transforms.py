@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from counter_video import write_video
 from numpy.typing import NDArray
-from whole_crops import centre_clip, three_crops
 
 from cpd.config import Views
 from cpd.video import transforms
 from cpd.video.decode import decode_frames
+from tests.video.counter_video import write_video
+from tests.whole_crops import centre_clip, three_crops
 
 PLAIN = Views(size=64, scales=(1.0,), flip=False, jitter=0.0)
 

@@ -6,13 +6,13 @@ import av
 import cv2
 import numpy as np
 import pytest
-from counter_video import soft_scene, write_video
 from numpy.typing import NDArray
 
 from cpd.config import FeatureViews, Views
 from cpd.video import sample, transforms
 from cpd.video.decode import decode_frames
 from cpd.video.views import all_views, rho_views
+from tests.video.counter_video import soft_scene, write_video
 
 Bytes = NDArray[np.uint8]
 N = 40

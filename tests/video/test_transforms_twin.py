@@ -7,14 +7,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from counter_video import soft_scene, write_video
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
-from whole_crops import centre_clip, three_crops
 
 from cpd.config import Views
 from cpd.video import transforms
 from cpd.video.decode import decode_frames
+from tests.video.counter_video import soft_scene, write_video
+from tests.whole_crops import centre_clip, three_crops
 
 
 @pytest.fixture(scope="module")

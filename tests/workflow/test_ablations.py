@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from test_snakemake import DEMO, ROOT, clone, planned, snakemake
 
 from cpd.config import Config, experiment, load_config
 from cpd.plan.build import build
+from tests.workflow.workflow_copies import DEMO, ROOT, planned, snakemake
 
-__all__ = ["clone"]
 PAGE = (ROOT / "docs" / "ablations.md").read_text()
 LINES = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \| [^|]+ \|$", PAGE, re.MULTILINE)
 NAMES = [next(iter(yaml.safe_load(line))) for line, _ in LINES]

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from test_snakemake import DEMO, ROOT, SHELL, clone, planned, snakemake
 
-__all__ = ["clone"]
+from tests.workflow.workflow_copies import DEMO, ROOT, SHELL, planned, snakemake
+
 OVERLAY = """
 experiments:
   random-r34: {backbone: {weights: mine/weights.pth}}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from test_snakemake import DEMO, clone, planned
 
 from cpd.config import load_config
 from cpd.plan.build import build
+from tests.workflow.workflow_copies import DEMO, planned
 
-__all__ = ["clone"]
 ROOT = Path(__file__).parent.parent.parent
 
 

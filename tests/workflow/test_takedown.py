@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from test_snakemake import DEMO, clone, planned, snakemake
 
-__all__ = ["clone"]
+from tests.workflow.workflow_copies import DEMO, planned, snakemake
+
 R = "results/demo/sources/kinetics"
 TARGETS = [f"{R}/shards/{chunk}.tar" for chunk in ("train-0000", "train-0001", "val-0000")]
 

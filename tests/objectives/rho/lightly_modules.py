@@ -25,6 +25,6 @@ def lightly(module: str) -> types.ModuleType:
     for name, package in bare.items():
         package.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
     vision, ops = types.ModuleType("torchvision"), types.ModuleType("torchvision.ops")
-    ops.StochasticDepth = nn.Identity  # named by a module on the way, used by no loss
+    vars(ops)["StochasticDepth"] = nn.Identity  # named by a module on the way, used by no loss
     with mock.patch.dict(sys.modules, {**bare, "torchvision": vision, "torchvision.ops": ops}):
         return importlib.import_module(module)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lightly_modules import lightly
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from cpd.objectives.rho import byol, moco, simclr, swav
 from cpd.objectives.rho.pairs import agreement, mean_over_pairs
+from tests.objectives.rho.lightly_modules import lightly
 
 sizes = {"views": st.integers(2, 4), "videos": st.integers(2, 5), "seed": st.integers(0, 99)}
 

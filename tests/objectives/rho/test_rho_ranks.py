@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,7 @@ from cpd.objectives.rho.queue import Queue
 from cpd.objectives.rho.simclr import SimClr
 from cpd.objectives.rho.swav import Swav
 from cpd.pretrain.build import ranks_of
-
-sys.path.insert(0, str(Path(__file__).parent.parent.parent / "engine"))
-from fork_ranks import error, run_ranks
+from tests.engine.fork_ranks import error, run_ranks
 
 VIEWS, VIDEOS, F, D = 3, 5, 4, 6
 SHARES = ([0, 1, 2], [3, 4])

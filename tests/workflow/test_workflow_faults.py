@@ -14,11 +14,8 @@ from pathlib import Path
 import pytest
 
 from cpd.cli import main
+from tests.workflow.workflow_copies import planned, snakemake
 
-sys.path.append(str(Path(__file__).parent / "workflow"))
-from test_snakemake import clone, planned, snakemake
-
-__all__ = ["clone"]
 CRAWL = "results/demo/sources/kinetics/crawl/val-0000.jsonl"
 PLAN = "results/demo/sources/kinetics/plan/val-0000.jsonl"
 pytestmark = pytest.mark.slow
