@@ -92,7 +92,8 @@ def _merged(sim_BM: Tensor, near_BM: Tensor, sim_BX: Tensor, near_BX: Tensor) ->
 def _exact(train_ND: Tensor, test_BD: Tensor, near_BM: Tensor, *, k: int) -> tuple[Tensor, Tensor]:
     """Cosines (B, k) in float64 of the nearest k candidates, and their rows (B, k); of equals the earlier row first."""
     near_BM = near_BM.sort(dim=1).values
-    train_BMD, test_BD = train_ND[near_BM].double(), test_BD.double()
+    train_BMD = train_ND.index_select(0, near_BM.flatten()).unflatten(0, near_BM.shape).double()
+    test_BD = test_BD.double()
     length_BM = train_BMD.norm(dim=2).clamp_min(TINY) * test_BD.norm(dim=1).clamp_min(TINY)[:, None]
     sim_BM = train_BMD.mul_(test_BD[:, None]).sum(dim=2) / length_BM
     best = sim_BM.sort(dim=1, descending=True, stable=True)
