@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -30,7 +31,8 @@ from cpd.config import Knn
 from cpd.evaluate import features, knn
 from cpd.evaluate.neighbours import memory, nearest
 
-OURS, WHOLE, LOOP, GEMM = "chunked, exact", "whole matrix", "query by query, sorted", "matrix product"
+OURS, WHOLE, LOOP = "chunked, exact", "whole matrix", "query by query, sorted"
+PRODUCTS = BY_TORCH, BY_NUMPY = "matrix product by torch", "matrix product by numpy"
 FAISS, FILLED = "faiss, flat", "faiss, its index filled before"
 K, CLASSES, LIMIT = 25, 400, 4 * 2**30
 
@@ -44,7 +46,8 @@ def run(options: Options) -> Findings:
     ways = [
         Way(name=OURS, side="ours", run=lambda number: nearest(train_ND, test_QD, k=K)),
         Way(name=WHOLE, side="obvious", run=lambda number: whole(train_ND, test_QD)),
-        Way(name=GEMM, side="limit", run=product(train_ND, test_QD)),
+        Way(name=BY_TORCH, side="limit", run=by_torch(train_ND, test_QD)),
+        Way(name=BY_NUMPY, side="limit", run=by_numpy(train_ND, test_QD)),
         *_faiss(train_ND, test_QD),
     ]
     rounds = options.rounds(7)
@@ -54,14 +57,15 @@ def run(options: Options) -> Findings:
         Way(name=LOOP, side="obvious", run=lambda number: loop(train_ND, few_QD)),
     ]
     few = measure("A few queries", loops, rounds=rounds, unit="CPU ms a query", work=len(few_QD))
-    alone = _beside_filled(table)
+    limit = min(PRODUCTS, key=lambda name: median(row(table, name).values))
+    alone = _beside_filled(table, limit)
     bound = memory(train=train, test=test, dim=dim, k=K)
     return Findings(
         title="k-NN: exact, in bounded memory",
         about=f"{train:,} x {test:,} x {dim:,} in fp32, k = {K}",
         tables=(table, few),
         targets=(
-            gain(table, what="exact k-NN", against="the product alone", ours=OURS, other=GEMM, at_least=0.9),
+            gain(table, what="exact k-NN", against=f"{limit} alone", ours=OURS, other=limit, at_least=0.9),
             gain(table, what="exact k-NN", against="faiss-cpu, flat", ours=OURS, other=FAISS, at_least=1.0, note=alone),
             gain(few, what="exact k-NN", against="one query after another", ours=OURS, other=LOOP, at_least=None),
             Target(
@@ -74,11 +78,11 @@ def run(options: Options) -> Findings:
     )
 
 
-def _beside_filled(table: Table) -> str:
+def _beside_filled(table: Table, limit: str) -> str:
     """What the ratio to faiss is made of."""
     if not row(table, FAISS).values:
         return ""
-    ours, product = (median(ratios(table, FILLED, side)) for side in (OURS, GEMM))
+    ours, product = (median(ratios(table, FILLED, side)) for side in (OURS, limit))
     return f"with its index filled before: {ours:.2f} x, where the product alone is {product:.2f} x"
 
 
@@ -87,10 +91,16 @@ def rows(n: int, dim: int, *, seed: int) -> Tensor:
     return torch.randn(n, dim, generator=torch.Generator().manual_seed(seed))
 
 
-def product(train_ND: Tensor, test_QD: Tensor) -> Callable[[int], object]:
+def by_torch(train_ND: Tensor, test_QD: Tensor) -> Callable[[int], object]:
     """The one matrix product that no way does without, of rows as they lie in memory."""
     out_QN = torch.empty(len(test_QD), len(train_ND))
     return lambda number: torch.mm(test_QD, train_ND.T, out=out_QN)
+
+
+def by_numpy(train_ND: Tensor, test_QD: Tensor) -> Callable[[int], object]:
+    """The same by another BLAS: which is faster depends on the processor."""
+    out_QN = np.empty((len(test_QD), len(train_ND)), np.float32)
+    return lambda number: np.matmul(test_QD.numpy(), train_ND.numpy().T, out=out_QN)
 
 
 def whole(train_ND: Tensor, test_QD: Tensor) -> Tensor:

@@ -120,7 +120,6 @@ rule title_tree:
     conda:
         "../../envs/text.yaml"
     resources:
-        cpus_per_task=4,
         mem_mb=grows(8000),
         runtime="4h",
     params:

@@ -45,7 +45,6 @@ rule knn:
     conda:
         "../../envs/train.yaml"
     resources:
-        cpus_per_task=8,
         mem_mb=grows(8000),
         runtime=grows(120),
     params:
@@ -70,7 +69,6 @@ rule linear:
     conda:
         "../../envs/train.yaml"
     resources:
-        cpus_per_task=8,
         mem_mb=grows(16000),
         runtime=grows(240),
     params:
@@ -96,7 +94,6 @@ rule zeroshot:
     conda:
         "../../envs/train.yaml"
     resources:
-        cpus_per_task=4,
         mem_mb=grows(8000),
         runtime=grows(60),
     params:
@@ -121,7 +118,6 @@ rule retrieval:
     conda:
         "../../envs/train.yaml"
     resources:
-        cpus_per_task=4,
         mem_mb=grows(8000),
         runtime=grows(60),
     params:

@@ -31,7 +31,6 @@ rule report:
     conda:
         "../../envs/report.yaml"
     resources:
-        cpus_per_task=4,
         mem_mb=grows(8000),
         runtime=grows(60),
     params:

@@ -1,5 +1,7 @@
 # What a job asks of a cluster; on one machine nothing of it counts. profiles/slurm says what a site adds to it.
 # CPUs are asked for as `cpus_per_task`: `threads` would be capped at the CPUs of the machine that Snakemake runs on.
+# Jobs with processes of their own (loaders, encoders) ask for CPUs; a job without has one thread (Snakemake sets
+# OMP_NUM_THREADS to `threads`, which is 1) and takes the profile's default.
 
 
 def grows(amount: int):
