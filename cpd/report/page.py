@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from cpd.profiling import STARVED
 from cpd.report import curves, safe, template, template_results
 from cpd.report.figures import draw
 from cpd.report.provenance import duration
@@ -75,6 +76,7 @@ def _values(content: Content, figures: dict[str, list[Drawing]]) -> dict[str, An
         "figures": figures,
         "tiles": tiles(content),
         "n_runs": len(curves.runs(content.config)),
+        "starved": f"{100 * STARVED:g} %",
     }
 
 

@@ -126,7 +126,7 @@ one job's main memory, not the GPU's. Protocols: those on frozen features that t
 {% set known = c.costs|rejectattr("data_share", "none")|list %}
 {% set late = known|selectattr("starved")|map(attribute="run")|list %}
 {% if late %}<p class="late">The loader was too slow for {{ "every training" if late|length == known|length > 1
-else late|join(", ") }}: over 10 % of a step was spent waiting for clips.
+else late|join(", ") }}: over {{ starved }} of a step was spent waiting for clips.
 <code>cpd profile {{ late|first }}</code> says how many cores would keep up
 (<code>train.workers</code>; a smaller <code>clips.short_side</code> needs fewer).</p>
 {% elif known %}<p class="soft">The loader kept up with every training.</p>

@@ -37,7 +37,7 @@ def test_every_part_is_there(page: Page) -> None:
         "Commonest mistakes",
         "2.0 h",
         "25 %",
-        "The loader was too slow for every training",
+        "The loader was too slow for every training: over 10 % of a step",
         "4096 MB",
     ):
         assert wanted in page.text, wanted
