@@ -122,6 +122,31 @@ def test_language_model_trains_in_its_stage_alone(config: cpd_config.Config, tmp
     assert not any(name.startswith("text.") for name in weights(trained))  # frozen: it is the encoder's
 
 
+def test_frozen_after_it_was_trained_the_language_model_is_its_average(
+    config: cpd_config.Config, tmp_path: Path
+) -> None:
+    """The features of the last stage are those of the weights that are kept."""
+    stages = [{"epochs": 1, "lr": 0.05, "lr_text": 0.05}, {"epochs": 1, "lr": 0.01}]
+    case = {"train": {"ema": 0.9}, "stages": stages}
+    config = msgspec.structs.replace(config, experiments={**config.experiments, "thawed": case})
+    run = prepare(config, cpd_config.experiment(config, "thawed"), seed=0, world=World())
+    assert run.ema is not None
+    run.enter_stage(0)
+    with torch.no_grad():
+        for parameter in run.model.parameters():
+            parameter.add_(0.1)
+    run.ema.update()
+    video = {name: p.clone() for name, p in run.model.named_parameters() if not name.startswith("text.")}
+    run.enter_stage(1)
+    index = torch.tensor([0, 3])
+    seen = run.titles(index)
+    assert all(torch.equal(p, video[name]) for name, p in run.model.named_parameters() if name in video)
+    run.ema.copy_in()
+    kept = run.model.text.encode([run.titles.titles[i] for i in index.tolist()])
+    torch.testing.assert_close(seen, kept, rtol=0, atol=0)
+    pretrain(config, "thawed", seed=0, folder=tmp_path / "run")
+
+
 def test_frozen_features_equal_live_ones(config: cpd_config.Config) -> None:
     run = prepare(config, cpd_config.experiment(config, "cpd"), seed=0, world=World())
     run.model.train()

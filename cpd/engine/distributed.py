@@ -122,6 +122,29 @@ def gather_rows(x_B: torch.Tensor, world: World) -> torch.Tensor:
     return torch.cat([part[:count] for part, count in zip(parts, counts.tolist(), strict=True)])
 
 
+def gather_rows_to_cpu(x_BD: torch.Tensor, world: World, *, block: int = 1 << 16) -> torch.Tensor:
+    """As `gather_rows`, of rows in main memory that together are too many for the device: block by block.
+
+    Args:
+        x_BD: (B, D) on the CPU; B may differ between ranks.
+        block: rows of each rank on the device at a time.
+
+    Returns:
+        (G, D) on the CPU, equal on every rank.
+    """
+    if world.size == 1:
+        return x_BD.detach()
+    counts = gather_objects(len(x_BD), world)
+    starts = [sum(counts[:rank]) for rank in range(world.size)]
+    all_GD = x_BD.new_empty((sum(counts), *x_BD.shape[1:]))
+    for begin in range(0, max(counts), block):
+        found = gather_rows(x_BD[begin : begin + block].to(world.device), world).cpu()
+        sizes = [min(max(count - begin, 0), block) for count in counts]
+        for start, rows in zip(starts, found.split(sizes), strict=True):
+            all_GD[start + begin : start + begin + len(rows)] = rows
+    return all_GD
+
+
 def sum_values(values: Sequence[float], world: World) -> list[float]:
     """Sum a few numbers over the ranks, in double precision."""
     if world.size == 1:

@@ -44,9 +44,9 @@ class Ema:
         finally:
             self._fill(own)
 
-    def copy_in(self) -> None:
-        """Give the module the averaged weights for good."""
-        self._fill(self.average)
+    def copy_in(self, *, prefix: str = "") -> None:
+        """Give the module the averaged weights for good: all, or those whose names begin with `prefix`."""
+        self._fill({name: average for name, average in self.average.items() if name.startswith(prefix)})
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averages, not copied."""
@@ -59,5 +59,6 @@ class Ema:
 
     @torch.no_grad()
     def _fill(self, values: dict[str, Tensor]) -> None:
-        for name, parameter in self.module.named_parameters():
-            parameter.copy_(values[name])
+        parameters = dict(self.module.named_parameters())
+        for name, value in values.items():
+            parameters[name].copy_(value)

@@ -196,8 +196,13 @@ class Pretraining:
             self.ema.update()
 
     def enter_stage(self, stage: int) -> None:
-        """Freeze the language model and compute its features, or release it."""
+        """Freeze the language model and compute its features, or release it.
+
+        Frozen after it was trained, it stays as its average is: the features are then those of the weights kept.
+        """
         trains = self.exp.stages[stage].lr_text is not None
+        if self.ema is not None and not trains:
+            self.ema.copy_in(prefix="text.")
         self.model.train()
         self.model.train_language_model(trains)
         for titles in (self.titles, self.held_out.titles):

@@ -66,9 +66,13 @@ class Titles:
         return len(self.titles)
 
     def freeze(self) -> None:
-        """Compute every feature with the language model as it is now; ranks share the work."""
-        part_NE = self._encode(distributed.share(self.titles, self.world)).to(self.world.device)
-        self.features_NE = distributed.gather_rows(part_NE, self.world).cpu()
+        """Compute every feature with the language model as it is now, unless they are there; ranks share the work.
+
+        They lie in main memory, (N, E) fp32 on every rank.
+        """
+        if self.features_NE is None:
+            part_NE = self._encode(distributed.share(self.titles, self.world))
+            self.features_NE = distributed.gather_rows_to_cpu(part_NE, self.world)
 
     def release(self) -> None:
         """Encode live from now on."""

@@ -16,6 +16,11 @@ def check_collectives(folder: Path) -> None:
         assert distributed.gather_rows(mine, world).tolist() == [[1.0, 1.0]] * 3
         index = torch.arange(2 - rank) + 10 * rank
         assert distributed.gather_rows(index, world).tolist() == [0, 1, 10]
+        assert distributed.gather_rows_to_cpu(mine, world).tolist() == [[1.0, 1.0]] * 3
+        uneven = torch.arange(7.0 - 2 * rank)[:, None] + 10 * rank
+        wanted = [*range(7), *range(10, 15)]
+        for block in (1, 2, 3, 5, 7, 100):
+            assert distributed.gather_rows_to_cpu(uneven, world, block=block).flatten().tolist() == wanted
         assert distributed.gather_objects({"rank": rank}, world) == [{"rank": 0}, {"rank": 1}]
         assert distributed.sum_values([1.0, rank], world) == [2.0, 1.0]
         sums(rank, world)

@@ -37,18 +37,24 @@ def with_kind(corpus: Path, kind: str) -> Config:
     return msgspec.structs.replace(config, encoders={"small": Encoder(path=str(path), kind=kind)})
 
 
-@pytest.mark.parametrize("kind", ["word2vec", "skip_thoughts"])
-def test_titles_are_encoded_once_and_a_killed_run_goes_on(
-    corpus: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encoded: list[int] = []
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many titles each call of `encode` took."""
+    calls: list[int] = []
     encode = SentenceTower.encode
 
     def counted(self: SentenceTower, titles: list[str], batch_size: int = 256) -> torch.Tensor:
-        encoded.append(len(titles))
+        calls.append(len(titles))
         return encode(self, titles, batch_size)
 
     monkeypatch.setattr(SentenceTower, "encode", counted)
+    return calls
+
+
+@pytest.mark.parametrize("kind", ["word2vec", "skip_thoughts"])
+def test_titles_are_encoded_once_and_a_killed_run_goes_on(
+    corpus: Path, tmp_path: Path, kind: str, encoded: list[int]
+) -> None:
     config = with_kind(corpus, kind)
     pretrain(config, "cpd", seed=0, folder=tmp_path / "whole")
     assert len(encoded) == 2  # the distinct titles of train, and of validation, once each for both epochs
@@ -62,6 +68,16 @@ def test_titles_are_encoded_once_and_a_killed_run_goes_on(
     rows = load_embedder(tmp_path / "whole").embed_sentences(["a red square goes left", "a blue square goes right"])
     assert rows.shape == (2, 16)
     assert not torch.allclose(rows[0], rows[1])
+
+
+def test_a_second_frozen_stage_takes_the_features_that_are_there(
+    corpus: Path, tmp_path: Path, encoded: list[int]
+) -> None:
+    over = {"stages": [{"epochs": 1, "lr": 0.05}, {"epochs": 1, "lr": 0.01}]}
+    config = with_kind(corpus, "word2vec")
+    config = msgspec.structs.replace(config, experiments={**config.experiments, "control": over})
+    pretrain(config, "control", seed=0, folder=tmp_path / "run")
+    assert len(encoded) == 2  # train and validation
 
 
 def test_a_stage_that_would_train_one_ends_before_any_step(corpus: Path, tmp_path: Path) -> None:
