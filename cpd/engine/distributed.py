@@ -140,7 +140,7 @@ def gather_rows_to_cpu(x_BD: torch.Tensor, world: World, *, block: int = 1 << 16
     for begin in range(0, max(counts), block):
         found = gather_rows(x_BD[begin : begin + block].to(world.device), world).cpu()
         sizes = [min(max(count - begin, 0), block) for count in counts]
-        for start, rows in zip(starts, found.split(sizes), strict=True):
+        for start, rows in zip(starts, torch.split(found, sizes), strict=True):
             all_GD[start + begin : start + begin + len(rows)] = rows
     return all_GD
 
