@@ -59,8 +59,9 @@ def evaluate(
         factors: as for `factor_scores`.
 
     Returns:
-        Values {"classes": K, "all": {"top1", "top5", "chance", ...}, "20": {"top1", "std", "chance": {"top1"}}, ...}:
-        mean and sample standard deviation over the draws (0 for one draw), in percent; predictions over all classes.
+        Values {"classes": K, "all": {"top1", "top5", "chance", ...}, "20": {"top1", "std", "draws", "share", "chance":
+        {"top1"}}, ...}: mean and sample standard deviation over the draws (0 for one draw), and the mean share of the Q
+        videos that a draw scores (share * Q / 100 of them), in percent; predictions over all classes.
     """
     sim_QK = normalize(test.features["emb"].float(), dim=1) @ normalize(class_KD.float(), dim=1).T
     best_QK = sim_QK.sort(dim=1, descending=True, stable=True).indices[:, :5].tolist()
@@ -80,22 +81,27 @@ def draw_classes(classes: list[str], *, size: int, draw: int) -> list[str]:
 
 
 def _subset_scores(sim_QK: Tensor, labels: list[str], classes: list[str], *, size: int, draws: int) -> dict[str, Any]:
-    scores = [
-        score
-        for draw in range(draws)
-        if (score := _draw_score(sim_QK, labels, classes, draw_classes(classes, size=size, draw=draw))) is not None
-    ]
-    if not scores:
+    drawn = [draw_classes(classes, size=size, draw=draw) for draw in range(draws)]
+    rows = [found for names in drawn if (found := _draw(sim_QK, labels, classes, names))]
+    if not rows:
         raise CpdError(f"no test video belongs to any of {draws} draws of {size} classes", hint="see evaluate.zeroshot")
+    scores = [percent(hits) for hits in rows]
     std = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    return {"top1": statistics.fmean(scores), "std": std, "draws": len(scores), "chance": {"top1": 100.0 / size}}
+    share = 100.0 * statistics.fmean(len(hits) for hits in rows) / len(labels)
+    return {
+        "top1": statistics.fmean(scores),
+        "std": std,
+        "draws": len(scores),
+        "share": share,
+        "chance": {"top1": 100.0 / size},
+    }
 
 
-def _draw_score(sim_QK: Tensor, labels: list[str], classes: list[str], drawn: list[str]) -> float | None:
-    """top-1 among the drawn classes of the videos that belong to them; None where no video does."""
+def _draw(sim_QK: Tensor, labels: list[str], classes: list[str], drawn: list[str]) -> list[bool]:
+    """Of each video that belongs to a drawn class, whether that is the nearest of the drawn ones."""
     rows = [row for row, label in enumerate(labels) if label in set(drawn)]
     if not rows:
-        return None
+        return []
     columns = [classes.index(name) for name in drawn]
     best_R = sim_QK[rows][:, columns].argmax(dim=1).tolist()
-    return percent(drawn[best] == labels[row] for best, row in zip(best_R, rows, strict=True))
+    return [drawn[best] == labels[row] for best, row in zip(best_R, rows, strict=True)]

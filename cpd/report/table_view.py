@@ -12,6 +12,7 @@ from cpd.evaluate.result import Result, read_result
 from cpd.paper import NOT_PUBLISHED
 from cpd.report.provenance import Origin, origin
 from cpd.tables.cells import NOT_COMPARABLE
+from cpd.tables.layout import spread
 
 if TYPE_CHECKING:
     from cpd.config import Config
@@ -67,6 +68,7 @@ class TableView:
         columns: their names, and whether any cell of it has a published number.
         rows: see `RowView`.
         seeds: of the cells.
+        draws: whether a cell's ± is over draws of classes.
         is_comparable: whether the corpus is the paper's.
         note: of the table.
         problem: why there are no rows.
@@ -77,6 +79,7 @@ class TableView:
     columns: list[tuple[str, bool]]
     rows: list[RowView]
     seeds: list[int]
+    draws: bool
     is_comparable: bool
     note: str
     problem: str = ""
@@ -113,7 +116,7 @@ def view(config: Config, name: str, found: list[Cell] | CpdError, results: dict[
     """One table."""
     spec, is_comparable = config.tables[name], config.corpus == COMPLETE
     if isinstance(found, CpdError):
-        return TableView(name, spec.title, [], [], [], is_comparable, spec.note, problem=str(found))
+        return TableView(name, spec.title, [], [], [], False, is_comparable, spec.note, problem=str(found))
     names = list(dict.fromkeys(cell.column for cell in found))
     columns = [(column, any(c.published is not None for c in found if c.column == column)) for column in names]
     numbered = list(enumerate(found))
@@ -122,7 +125,8 @@ def view(config: Config, name: str, found: list[Cell] | CpdError, results: dict[
         for row in dict.fromkeys(cell.row for cell in found)
     ]
     seeds = sorted({seed for cell in found for seed in cell.seeds})
-    return TableView(name, spec.title, columns, rows, seeds, is_comparable, spec.note)
+    draws = any(cell.std is None and cell.std_draws is not None for cell in found)
+    return TableView(name, spec.title, columns, rows, seeds, draws, is_comparable, spec.note)
 
 
 def measured(config: Config, found: dict[str, list[Cell] | CpdError]) -> tuple[int, int]:
@@ -140,8 +144,7 @@ def _row(config: Config, name: str, cells: list[tuple[str, Cell]], results: dict
 
 
 def _cell(config: Config, identity: str, cell: Cell, results: dict[str, Result], *, shared: list[str]) -> CellView:
-    spread = f" ± {cell.std:.1f}" if cell.std is not None else ""
-    text = DASH if cell.measured is None else f"{cell.measured:.1f}{spread}"
+    text = DASH if cell.measured is None else f"{cell.measured:.1f}{spread(cell)}"
     delta = ""
     if config.corpus == COMPLETE and cell.measured is not None and cell.published is not None:
         delta = f"{cell.measured - cell.published:+.1f}"

@@ -24,6 +24,7 @@ TABLES = """
 </tbody>
 <caption>Here: mean over splits, then over seeds ({{ t.seeds|join(", ") or "none yet" }})
 {{- ", ± standard deviation over seeds" if t.seeds|length > 1 }}. Percent, except ranks.
+{% if t.draws %}Of drawn classes ± is the standard deviation over the draws. {% endif %}
 {% if t.note %}{{ t.note }} {% endif %}
 {%- if not published %}The paper's text has no such numbers.{% elif not t.is_comparable %}
 Paper: on the full-size data, not comparable with this corpus.{% endif %}</caption>

@@ -14,6 +14,7 @@ from cpd.errors import CpdError
 from cpd.evaluate.result import Result, config_digest, leaves, model_path, read_result, result_path, run_name
 from cpd.paper import NOT_PUBLISHED, published
 from cpd.tables.command import command
+from cpd.tables.draws import Draws, draws_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,11 +32,12 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         published: the paper's number, or None.
         measured: mean over splits, then over seeds; None if any file is missing.
         std: sample standard deviation over seeds; None for fewer than two.
-        n: test items, over all splits of one seed.
+        n: test items, over all splits of one seed; where classes are drawn, of a draw on average.
         seeds: seeds averaged.
         note: why something is missing, or cannot be compared.
         files: result files that exist.
         command: what makes the row; "" for rows that are not run.
+        std_draws: where classes are drawn, sample standard deviation over the draws; None for fewer than two.
     """
 
     table: str
@@ -49,6 +51,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     note: str
     files: list[str]
     command: str
+    std_draws: float | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -186,7 +189,11 @@ def _cell(
         notes.append("not measured for this row")
     else:
         found = _find(config, row, column, weights)
-    values, reasons = _values(found, (row.metric or column.metric).replace("{feature}", row.feature))
+    metric = (row.metric or column.metric).replace("{feature}", row.feature)
+    values, reasons = _values(found, metric)
+    draws = draws_of(found.by_seed, metric) if values else None
+    if draws is not None:
+        reasons = [draws.note(seeds=len(values))]
     return Cell(
         table=table,
         row=row.name,
@@ -194,12 +201,18 @@ def _cell(
         published=number,
         measured=statistics.fmean(values) if values else None,
         std=statistics.stdev(values) if len(values) > 1 else None,
-        n=sum(result.n for result in next(iter(found.by_seed.values()))) if values else None,
+        n=_items(found, draws) if values else None,
         seeds=list(found.by_seed) if values else [],
         note="; ".join(notes + reasons),
         files=found.files,
         command=made_by,
+        std_draws=draws.std if draws is not None else None,
     )
+
+
+def _items(found: Found, draws: Draws | None) -> int | None:
+    """Test items over all splits of the first seed, or those of a draw of classes."""
+    return sum(result.n for result in next(iter(found.by_seed.values()))) if draws is None else draws.n
 
 
 def _find(config: Config, row: Row, column: Column, weights: dict[str, tuple[str, str]]) -> Found:

@@ -13,9 +13,9 @@ HEAD = ("Row", "Column", "Published", "Measured", "Delta", "Seeds", "n", "Note")
 NONE = "—"
 MISSING = "missing"
 LONG = (
-    "Published: the paper's number. Measured: mean over splits, then over seeds, ± standard deviation over seeds. "
-    "Delta: measured - published. n: test items. Percent, except ranks. missing: not made yet. "
-    "—: no value; the note says why."
+    "Published: the paper's number. Measured: mean over splits, then over seeds, ± standard deviation over seeds "
+    "(of one seed, over draws of classes where a note says so). Delta: measured - published. n: test items. "
+    "Percent, except ranks. missing: not made yet. —: no value; the note says why."
 )
 WIDE = "Measured: mean over splits, then over seeds, ± standard deviation over seeds. Percent, except ranks."
 
@@ -89,8 +89,13 @@ def measured(cell: Cell) -> str:
     """`50.0 ± 1.2`; "missing" where a file is; a dash where nothing is to be measured."""
     if cell.measured is None and any(part.startswith(MISSING) for part in _parts(cell)):
         return MISSING
-    spread = f" ± {cell.std:.1f}" if cell.std is not None else ""
-    return NONE if cell.measured is None else f"{cell.measured:.1f}{spread}"
+    return NONE if cell.measured is None else f"{cell.measured:.1f}{spread(cell)}"
+
+
+def spread(cell: Cell) -> str:
+    """` ± 1.2`, over seeds; of one seed over draws of classes; "" where there is neither."""
+    std = cell.std_draws if cell.std is None else cell.std
+    return "" if std is None else f" ± {std:.1f}"
 
 
 def delta_of(cell: Cell) -> float | None:

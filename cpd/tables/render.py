@@ -29,7 +29,7 @@ def to_csv(cells: list[Cell]) -> str:
     """One line a cell, with full notes; a text that a spreadsheet would run as a formula gets a leading quote."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([name.lower() for name in ("Table", *HEAD[:4], "Std", *HEAD[4:], "Files", "Command")])
+    writer.writerow([name.lower() for name in ("Table", *HEAD[:4], "Std", *HEAD[4:], "Files", "Command", "Std_draws")])
     for cell in cells:
         numbers = [_rounded(v) for v in (cell.published, cell.measured, cell.std, delta_of(cell))]
         texts = [cell.table, cell.row, cell.column]
@@ -37,6 +37,7 @@ def to_csv(cells: list[Cell]) -> str:
             " ".join(map(str, cell.seeds)),
             "" if cell.n is None else cell.n,
             *map(_guard, (cell.note, " ".join(cell.files), cell.command)),
+            _rounded(cell.std_draws),
         ]
         writer.writerow([*map(_guard, texts), *numbers, *ends])
     return out.getvalue()

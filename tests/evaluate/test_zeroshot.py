@@ -144,6 +144,8 @@ def test_agrees_with_the_slow_twin() -> None:
     scores = [slow(video_QD, labels, class_KD, {name: place[name] for name in names}) for names in draws]
     assert values["3"]["top1"] == pytest.approx(statistics.fmean(scores))
     assert values["3"]["std"] == pytest.approx(statistics.stdev(scores))
+    items_of = [sum(label in names for label in labels) for names in draws]
+    assert values["3"]["share"] * len(labels) / 100 == pytest.approx(statistics.fmean(items_of))
     assert set(values) == {"classes", "all", "3"}, "subsets of all classes or more are skipped"
     assert values["all"]["top1"] < values["3"]["top1"]
     told = measured.predictions

@@ -29,7 +29,9 @@ from cpd.report import (
     table_view,
     titles,
 )
+from cpd.report.page import render
 from cpd.report.pictures import spread, strip, thumbnail
+from tests.report.html_page import Page
 from tests.report.report_corpus import HOSTILE, N_TRAIN, N_VAL, config_of, label
 from tests.small_corpus import break_video
 
@@ -96,6 +98,22 @@ def test_published_numbers_have_a_delta_only_on_the_papers_corpus(study: Config)
         row = table_view.view(config, "table1", cells["table1"], table_view.read_results(cells)).rows[0]
         assert (row.cells[0].published, row.cells[0].text, row.cells[0].delta) == ("79.9", "25.0", wanted)
     config_of(Path(study.results).parent)
+
+
+def test_drawn_classes_show_the_deviation_over_the_draws(own: Config) -> None:
+    path = Path(own.results) / "eval" / "cpd" / "zeroshot" / "acts-test.json"
+    written = json.loads(path.read_text())
+    written["values"]["3"] = {"top1": 60.0, "std": 12.5, "draws": 4, "share": 25.0, "chance": {"top1": 33.3}}
+    path.write_text(json.dumps(written))
+    column = {"name": "3 classes", "protocol": "zeroshot", "dataset": "acts", "metric": "3.top1"}
+    made = {"title": "T", "columns": [column], "rows": [{"name": "ours", "run": "cpd"}]}
+    config = config_of(Path(own.results).parent, tables={"drawn": made})
+    cells = table_view.read_tables(config)
+    table = table_view.view(config, "drawn", cells["drawn"], table_view.read_results(cells))
+    ((cell,),) = [row.cells for row in table.rows]
+    told = f"± over 4 draws of classes, {N_VAL // 4} test items in each on average"
+    assert (cell.text, table.rows[0].note, table.draws) == ("60.0 ± 12.5", told, True)
+    assert "Of drawn classes ± is the standard deviation over the draws." in Page(render(content.gather(config))).text
 
 
 def test_retrieval_shows_the_first_and_the_worst(study: Config) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import statistics
@@ -14,7 +16,7 @@ from cpd import tables
 from cpd.cli import main
 from cpd.config import Config, load_config
 from cpd.errors import CpdError
-from cpd.tables import layout
+from cpd.tables import layout, render
 from tests.tables.result_files import put, put_all
 
 ROOT = Path(__file__).parent.parent.parent
@@ -52,6 +54,55 @@ def test_one_seed_has_no_std(config: Config) -> None:
     put_all(config)
     alone = msgspec.structs.replace(config, seeds=(0,))
     assert cell(alone, "Cross-pair discrimination", "UCF101 split 1").std is None
+
+
+def put_draws(config: Config, run: str, *, std: float, **more: float) -> None:
+    put(config, run, "zeroshot", "1", {"classes": 101, "50": {"top1": 40.0, "std": std, **more}}, n=48)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "shown", "note"),
+    [
+        ((0,), "40.0 ± 12.5", "± over 10 draws of classes, 20 test items in each on average"),
+        ((0, 1), "40.0 ± 0.0", "over 10 draws of classes, ± 10.0 among them, 20 test items in each on average"),
+    ],
+)
+def test_drawn_classes_show_their_deviation_and_the_items_of_a_draw(
+    config: Config, seeds: tuple[int, ...], shown: str, note: str
+) -> None:
+    put_all(config)
+    put_draws(config, "cpd-r34", std=12.5, draws=10, share=100 * 20 / 48)
+    put_draws(config, "cpd-r34@1", std=7.5, draws=10, share=100 * 24 / 48)
+    some = msgspec.structs.replace(config, seeds=seeds)
+    drawn = cell(some, "Cross-pair discrimination", "50 classes")
+    assert (layout.measured(drawn), drawn.n, drawn.std_draws) == (shown, 20, 12.5 if len(seeds) == 1 else 10.0)
+    assert note in drawn.note.split("; ")
+    cells = tables.build(some, "table1")
+    for text in (to(cells, title="T") for to in (render.to_md, render.to_html)):
+        assert shown in text
+        assert note in text
+    assert note.replace("±", r"$\pm$") in render.to_tex(cells, title="T")
+    (line,) = [row for row in csv.DictReader(io.StringIO(render.to_csv(cells))) if note in row["note"]]
+    assert (float(line["std_draws"]), line["n"]) == (drawn.std_draws, "20")
+
+
+def test_draws_of_results_that_do_not_tell_their_items_still_build(config: Config) -> None:
+    put_all(config)
+    for run in ("cpd-r34", "cpd-r34@1"):
+        put_draws(config, run, std=3.0, draws=10)
+    drawn = cell(config, "Cross-pair discrimination", "50 classes")
+    assert (drawn.measured, drawn.n, drawn.std_draws) == (40.0, None, 3.0)
+    assert "how many test items in each is not recorded" in drawn.note
+
+
+def test_one_draw_has_no_deviation(config: Config) -> None:
+    put_all(config)
+    put_draws(config, "cpd-r34", std=0.0, draws=1, share=25.0)
+    alone = msgspec.structs.replace(config, seeds=(0,))
+    drawn = cell(alone, "Cross-pair discrimination", "50 classes")
+    assert (layout.measured(drawn), drawn.n, drawn.std_draws) == ("40.0", 12, None)
+    assert "over 1 draw of classes, 12 test items" in drawn.note
+    assert "±" not in drawn.note
 
 
 def test_a_missing_file_leaves_the_cell_empty(config: Config) -> None:
@@ -176,7 +227,7 @@ def test_command(config: Config, configfiles: list[Path], capsys: pytest.Capture
     assert rows == [msgspec.to_builtins(c) for c in built]
     assert set(rows[0]) == {
         "table", "row", "column", "published", "measured", "std", "n", "seeds", "note", "files",
-        "command",
+        "command", "std_draws",
     }  # fmt: skip
     before = {path: path.read_bytes() for path in folder.iterdir()}
     assert main(arguments) == 0
