@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cpd.evaluate.result import leaves
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cpd.evaluate.result import Result
 
 
@@ -45,7 +47,8 @@ def draws_of(by_seed: dict[int, list[Result]], metric: str) -> Draws | None:
         metric: such as "20.top1"; "20.std", "20.draws" and "20.share" stand beside it.
     """
     group = metric.rpartition(".")[0]
-    found = [{key: leaves(r.values).get(f"{group}.{key}") for key in ("std", "draws", "share")} for r in _all(by_seed)]
+    results = [result for results in by_seed.values() for result in results]
+    found: list[dict[str, Any]] = [_beside(leaves(result.values), group) for result in results]
     if not found or any(values["std"] is None or values["draws"] is None for values in found):
         return None
     first = next(iter(by_seed.values()))
@@ -59,5 +62,5 @@ def draws_of(by_seed: dict[int, list[Result]], metric: str) -> Draws | None:
     )
 
 
-def _all(by_seed: dict[int, list[Result]]) -> list[Result]:
-    return [result for results in by_seed.values() for result in results]
+def _beside(values: Mapping[str, Any], group: str) -> dict[str, Any]:
+    return {key: values.get(f"{group}.{key}") for key in ("std", "draws", "share")}

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from cpd.paper import NOT_PUBLISHED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cpd.tables.cells import Cell
 
 HEAD = ("Row", "Column", "Published", "Measured", "Delta", "Seeds", "n", "Note")
@@ -63,15 +65,13 @@ def long(cells: list[Cell]) -> Grid:
 
 
 def wide(cells: list[Cell]) -> Grid:
-    """One line a row, one column a column; only what was measured. Seeds and n stand in the legend."""
+    """One line a row, one column a column; only what was measured. Seeds, and n by column, stand in the legend."""
     columns = list(dict.fromkeys(cell.column for cell in cells))
     by_row: dict[str, dict[str, str]] = {}
     for cell in cells:
         by_row.setdefault(cell.row, {})[cell.column] = measured(cell)
     rows = [[row, *(found.get(column, NONE) for column in columns)] for row, found in by_row.items()]
-    seeds = sorted({seed for cell in cells for seed in cell.seeds})
-    items = sorted({cell.n for cell in cells if cell.n is not None})
-    counts = f"Seeds: {_listed(seeds)}. Test items: {_listed(items)}."
+    counts = f"{_seeds(cells)} {_items(cells)}{_draws(cells)}"
     published = " The paper's text has no such numbers." if all(cell.note == NOT_PUBLISHED for cell in cells) else ""
     return Grid(["Row", *columns], rows, 1, f"{WIDE} {counts}{published}", [], commands(cells))
 
@@ -114,8 +114,35 @@ def _numbers(cell: Cell) -> list[str]:
     ]
 
 
-def _listed(numbers: list[int]) -> str:
-    return ", ".join(map(str, numbers)) or NONE
+def _seeds(cells: list[Cell]) -> str:
+    """`Seeds: 3 (0, 1, 2).`: how many, and which."""
+    seeds = sorted({seed for cell in cells for seed in cell.seeds})
+    return f"Seeds: {len(seeds)} ({_listed(seeds)})." if seeds else "Seeds: none yet."
+
+
+def _items(cells: list[Cell]) -> str:
+    """`Test items: 120 (A, B); 48 (C).`: by column, or one number where all have the same."""
+    of_column: dict[str, set[int]] = {}
+    for cell in cells:
+        if cell.n is not None:
+            of_column.setdefault(cell.column, set()).add(cell.n)
+    columns: dict[str, list[str]] = {}
+    for column, numbers in of_column.items():
+        columns.setdefault(_listed(sorted(numbers)), []).append(column)
+    if len(columns) < 2:
+        return f"Test items: {next(iter(columns), NONE)}."
+    return f"Test items: {'; '.join(f'{items} ({_listed(names)})' for items, names in columns.items())}."
+
+
+def _draws(cells: list[Cell]) -> str:
+    """What ± and test items are of where classes are drawn: a wide table has no notes."""
+    columns = list(dict.fromkeys(cell.column for cell in cells if cell.std_draws is not None))
+    told = "test items are those of a draw; with one seed ± is over the draws"
+    return f" Of drawn classes ({_listed(columns)}): {told}." if columns else ""
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
 
 
 def _parts(cell: Cell) -> list[str]:

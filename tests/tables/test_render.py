@@ -114,7 +114,30 @@ def test_compact_has_a_line_a_row_and_a_column_a_column() -> None:
     assert [text.strip() for text in lines[0].split("|")] == ["", "Row", "x", "y", ""]
     assert lines[2].split() == ["|", r"a\|b", "|", "50.0", "|", "—", "|"]
     assert lines[3].split() == ["|", "c", "|", "—", "|", "7.2", "|"]
-    assert "Seeds: 0. Test items: 3." in lines[-1]
+    assert "Seeds: 1 (0). Test items: 3." in lines[-1]
+
+
+def test_wide_tables_tell_the_test_items_of_each_column() -> None:
+    own = {"one": 120, "two": 48, "three": 120, "none": None}
+    cells = [
+        msgspec.structs.replace(make(row, column=name), published=None, note=NOT_PUBLISHED, n=n, seeds=[0, 2])
+        for row in "ab"
+        for name, n in own.items()
+    ]
+    wanted = "Seeds: 2 (0, 2). Test items: 120 (one, three); 48 (two)."
+    for text in (to(cells, title="T") for to in (render.to_md, render.to_tex, render.to_html)):
+        assert wanted in text
+    other = [*cells, msgspec.structs.replace(cells[0], row="c", n=119)]
+    assert "Test items: 119, 120 (one); 48 (two); 120 (three)." in layout.wide(other).legend
+    empty = [msgspec.structs.replace(cell, n=None, seeds=[], measured=None) for cell in cells]
+    assert "Seeds: none yet. Test items: —." in layout.wide(empty).legend
+
+
+def test_wide_tables_tell_which_columns_draw_classes() -> None:
+    cells = [make("a", column="all"), msgspec.structs.replace(make("a", column="5 classes"), std_draws=12.5)]
+    assert "50.0 ± 12.5" in render.to_compact(cells)
+    assert "Of drawn classes (5 classes): test items are those of a draw" in render.to_compact(cells)
+    assert "drawn" not in render.to_compact(cells[:1])
 
 
 def test_a_table_without_published_values_is_wide_in_every_format() -> None:
