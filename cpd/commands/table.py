@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     if args.check:
         return _check(config, args.output)
     if args.into:
+        if not args.tables:
+            raise CpdError(f"--into {args.into}: no table is named", hint="cpd table TABLE --into FILE")
         for name in args.tables:
             _copy(config, name, args.into)
         return 0
@@ -70,8 +72,11 @@ def _copy(config: Config, name: str, page: Path) -> None:
 
     from cpd import fileio
     from cpd.tables import render
-    from cpd.tables.cells import Cell
+    from cpd.tables.cells import Cell, find_table
 
+    find_table(config, name)
+    if not page.is_file():
+        raise CpdError(f"{page}: no such file", hint=f"name a Markdown file with the line <!-- table:{name} --> in it")
     source = Path(config.results) / "tables" / f"{name}.json"
     cells = msgspec.convert(fileio.read_json(source), list[Cell])
     start, end = f"<!-- table:{name} -->\n", "<!-- end -->"

@@ -256,6 +256,21 @@ def test_a_built_table_is_copied_into_a_page(
     assert page.read_text() == "No marks."
 
 
+def test_into_names_the_page_or_the_table_that_is_not_there(
+    configfiles: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, arguments = tmp_path / "nofile.md", ["--configfile", *map(str, configfiles)]
+    for words, told in (
+        (["--into", str(page), "table1"], f"{page}: no such file"),
+        (["--into", str(tmp_path), "table1"], f"{tmp_path}: no such file"),
+        (["--into", str(page)], "no table is named"),
+        (["--into", str(page), "tabel1"], "known: table1"),
+    ):
+        assert main(["table", *words, *arguments]) == 2
+        assert told in capsys.readouterr().err
+    assert not page.exists()
+
+
 def test_check_command_fails_while_something_is_missing(
     config: Config, configfiles: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
