@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from cpd.engine import distributed, optim
+from cpd.engine import distributed, optim, together
 from cpd.engine.checkpoint import rng_state, set_rng_state
 from cpd.engine.progress import Progress
 from cpd.engine.report import Report
@@ -238,6 +238,7 @@ class _Run(Generic[M]):
             progress.next_stage()
         self._advance_clock()
         progress.history.append(row)
+        together.check_lock(self.tools.world)  # validation may have taken long
         report.epoch(row, seconds=progress.seconds, clips=progress.clips)
         self._save()
 
@@ -266,6 +267,7 @@ class _Run(Generic[M]):
     def _save(self) -> None:
         """All ranks contribute their random state, and write what they alone hold; rank 0 writes the rest."""
         tools, step = self.tools, self.progress.step
+        together.check_lock(tools.world)
         distributed.broadcast_module(self.task.module, tools.world, buffers_only=True)
         rng = distributed.gather_objects(rng_state(), tools.world)
         own = {name: part.state_dict() for name, part in self.task.rank_state.items()}

@@ -2,7 +2,8 @@
 
 No flock, which not every cluster's file system keeps between nodes: the file is made with O_EXCL, its holder touches
 it, and ages are differences between times that the file server gave, so that no node's clock matters. A holder that
-lost its lock (a node cut off for minutes comes back) finds out before it writes, and stops.
+lost its lock (a node cut off for minutes comes back) finds out before it saves, writes a result or removes checkpoints,
+and stops.
 """
 
 from __future__ import annotations
@@ -44,6 +45,17 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return f"{f'job {self.job}, ' if self.job else ''}process {self.pid} on {self.host}"
+
+
+class Lost(CpdError):
+    """Another process took the lock: nothing may be written any more. `told` is what `lost` returned."""
+
+    def __init__(self, told: str) -> None:
+        super().__init__(
+            f"{told}; this process stops without writing",
+            hint="nothing is lost: the other one went on from what was saved last",
+            exit_code=EX_TEMPFAIL,
+        )
 
 
 def myself() -> Holder:
@@ -123,19 +135,22 @@ def held(folder: Path, *, stop: Callable[[], str] = lambda: "") -> Iterator[None
 
 
 def check() -> None:
-    """Make sure that the lock is still ours.
+    """Make sure that the lock is still ours; several ranks do so before they write by `together.check_lock`.
 
     Raises:
-        CpdError: another process took it: nothing may be written any more.
+        Lost: another process took it.
     """
+    told = lost()
+    if told:
+        raise Lost(told)
+
+
+def lost() -> str:
+    """Which lock of ours was taken over, and by whom; "" while it is ours, or where none is held."""
     token, _, path = os.environ.get(HELD, "").partition(":")
-    if token and token_of(Path(path)) != token:
-        holder = read(Path(path))
-        raise CpdError(
-            f"{path}: taken over by {holder or 'somebody who has finished'}; this process stops without writing",
-            hint="nothing is lost: the other one went on from the last checkpoint",
-            exit_code=EX_TEMPFAIL,
-        )
+    if not token or token_of(Path(path)) == token:
+        return ""
+    return f"{path}: taken over by {read(Path(path)) or 'somebody who has finished'}"
 
 
 def checked(stop: Callable[[], str]) -> Callable[[], str]:

@@ -17,7 +17,7 @@ import torch
 
 from cpd.config import Config, Experiment, FeatureViews, Finetune
 from cpd.digest import code_digest
-from cpd.engine import distributed, optim
+from cpd.engine import distributed, optim, together
 from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.clips import ClipEpochs
 from cpd.engine.distributed import World
@@ -67,6 +67,7 @@ def finetune(
 
     Raises:
         Requeue: `stop` gave a reason; checkpoints are saved.
+        Lost: another process took the lock; nothing was written (`engine.runlock`).
         CpdError: run, shards or split are missing, or a fault that `engine.loop.fit` tells of.
     """
     started = time.monotonic()
@@ -97,6 +98,7 @@ def finetune(
             code=[CODE],
             world_size=world.size,
         )
+        together.check_lock(world)
         if world.first:
             write_predictions(predictions_path(path), measured.predictions)
             write_result(path, result)

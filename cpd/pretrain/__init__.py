@@ -12,7 +12,7 @@ import msgspec
 
 from cpd.config import Config, Experiment, experiment
 from cpd.digest import code_digest
-from cpd.engine import distributed
+from cpd.engine import distributed, together
 from cpd.engine.checkpoint import Checkpoints
 from cpd.engine.distributed import World
 from cpd.engine.progress import Progress
@@ -45,6 +45,7 @@ def pretrain(
 
     Raises:
         Requeue: `stop` gave a reason; checkpoints are saved.
+        Lost: another process took the run folder's lock; nothing was written (`engine.runlock`).
         CpdError: no usable pairs, shards or encoder missing, or a fault that `engine.loop.fit` tells of.
     """
     exp = experiment(config, name)
@@ -60,6 +61,7 @@ def pretrain(
         checkpoints = Checkpoints(folder / "checkpoints", exp.train.keep_checkpoints, identity=identity)
         progress = run.train(folder, checkpoints, stop=stop)
         metrics = {**_summary(progress, run), "identity": identity}
+        together.check_lock(world)
         if world.first:
             save_run(folder, run.model, exp, config.encoders[exp.encoder])
             write_json(folder / "metrics.json", metrics)
@@ -86,6 +88,7 @@ def _save_initial(
         return finished
     model = build_model(config, exp, seed=seed, world=world)
     metrics = {**_tally(Progress(), world), "instances": 0, "identity": identity}
+    together.check_lock(world)
     if world.first:
         save_run(folder, model, exp, config.encoders[exp.encoder])
         write_json(folder / "metrics.json", metrics)
