@@ -27,8 +27,6 @@ from cpd.engine.trackers import open_trackers
 from cpd.shards.loader import ClipBatch
 from cpd.video.transforms import to_model
 
-RATES = 3  # learning rates with patience: "/ 10 twice"
-
 
 class Classifier(nn.Module):
     """A video tower and a fully connected layer over its pooled feature."""
@@ -118,8 +116,9 @@ class Finetuning:
 
 def stages(settings: Finetune) -> tuple[optim.Stage, ...]:
     """One stage with its milestones; with patience one for each learning rate, lr, lr / 10 and lr / 100."""
-    rates = [settings.lr] if settings.patience is None else [settings.lr * 0.1**k for k in range(RATES)]
-    return tuple(optim.Stage(epochs=settings.epochs, lrs={"all": lr}, patience=settings.patience) for lr in rates)
+    return tuple(
+        optim.Stage(epochs=settings.epochs, lrs={"all": lr}, patience=settings.patience) for lr in settings.rates
+    )
 
 
 def _train_mode(model: nn.Module) -> None:

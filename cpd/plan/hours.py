@@ -61,13 +61,13 @@ def evaluating(config: Config, needs: Needs, name: str) -> float:
 
 
 def _tuning(config: Config, request: Request) -> float:
-    """Multiply-adds of one fine-tuning and its test."""
+    """Multiply-adds of one fine-tuning, of as many epochs as its patience may allow, and its test."""
     from cpd.pretrain.estimate import PASSES
 
     backbone = experiment(config, request.experiment).backbone
     settings, dataset = evaluation(config, request.experiment).finetune, config.datasets[request.dataset]
     train, test = sides(config, dataset, split=request.split)
-    clips = train * settings.epochs * PASSES
+    clips = train * settings.epochs * len(settings.rates) * PASSES
     views = settings.test
     tested = test * views.clips * views.crops
     return clips * macs(backbone, settings.views.frames, settings.views.size) + tested * macs(
