@@ -8,34 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 from cpd.errors import CpdError
 from cpd.fileio import read_json
+from cpd.models.card_kind import LICENCES, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cpd.config import Experiment
+    from cpd.models.card_kind import Kind
     from cpd.models.checkpoint import RunConfig
 
 MAIN = re.compile(r"(^| )(top\d+|std|r\d+|median_rank)$")
 HEAD = """# {name}
 
-A network of [CPD](https://arxiv.org/abs/2001.05691): a video tower and a text tower that meet on one unit sphere.
+{what}
 Written by `cpd export`; every number below comes from a file of the run.
 
 ```python
 import cpd
 embedder = cpd.load("{folder}")
-emb_D, res5_F = embedder.embed_file("video.mp4"); t_ND = embedder.embed_sentences(["a person juggling"])
+{example}
 ```
 
-`emb_D` ({dim} values, unit length) and the rows of `t_ND` compare by their dot product; `res5_F` ({features} values) is
-the pooled feature for classifiers.
+{values}
 """
-LIMITS = """
-## Limits
-
-The weights learnt from titles that people wrote for public videos, and carry what those titles say and leave out.
-Check the licences of the training videos before you pass the weights on: this card does not settle them.
-"""
+WITH_TEXT = 'emb_D, res5_F = embedder.embed_file("video.mp4"); t_ND = embedder.embed_sentences(["a person juggling"])'
+VIDEO_ONLY = 'emb_D, res5_F = embedder.embed_file("video.mp4")'
+POOLED_ONLY = 'res5_F = embedder.embed_file("video.mp4")[1]'
+POOLED = "`res5_F` ({features} values) is the pooled feature for classifiers."
+COMPARED = "`emb_D` ({dim} values, unit length) and the rows of `t_ND` compare by their dot product; " + POOLED
+AMONG_VIDEOS = "`emb_D` ({dim} values, unit length) compares with that of other videos alone; " + POOLED
 
 
 def model_card(
@@ -51,27 +52,74 @@ def model_card(
         results: root of the results, whose `eval/NAME/` is read; None for none.
         weights_sha256: of the run's model.safetensors; results of other weights are left out, and counted.
     """
-    head = HEAD.format(name=name, folder=folder, dim=run.dim, features=run.feature_dim)
-    parts = [head, _training(run, run_folder), _numbers(name, results, weights_sha256), LIMITS]
+    origin = _origin(run_folder)
+    kind = kind_of(run.experiment, absent=None if origin is None else origin["absent"])
+    parts = [
+        _head(run, kind, name=name, folder=folder),
+        _training(run, run_folder, origin),
+        _numbers(name, results, weights_sha256),
+        _limits(run.experiment, kind, imported=origin is not None),
+    ]
     return "".join(parts)
 
 
-def _training(run: RunConfig, folder: Path) -> str:
+def _head(run: RunConfig, kind: Kind, *, name: str, folder: str) -> str:
+    if not kind.why_not:
+        example, values = WITH_TEXT, COMPARED
+    elif kind.heads:
+        example, values = VIDEO_ONLY, f"{AMONG_VIDEOS}\n{kind.why_not}"
+    else:
+        example, values = POOLED_ONLY, f"{POOLED}\n{kind.why_not}"
+    values = values.format(dim=run.dim, features=run.feature_dim)
+    return HEAD.format(name=name, folder=folder, what=kind.what, example=example, values=values)
+
+
+def _limits(exp: Experiment, kind: Kind, *, imported: bool) -> str:
+    trained = exp.objective.name != "none" and not imported
+    return "\n".join(["", "## Limits", "", kind.learnt, *([LICENCES] if trained else []), ""])
+
+
+def _training(run: RunConfig, folder: Path, origin: dict[str, Any] | None) -> str:
     exp = run.experiment
     rows = {
         "video tower": _tower(exp),
         "text tower": f"`{run.encoder.path}` ({run.encoder.kind}, {run.text_dim} values, "
         f"at most {run.encoder.max_tokens} tokens)",
-        "titles": f"{exp.title}{', shuffled over the videos (a control)' if exp.shuffle_titles else ''}",
-        "sources": ", ".join(exp.sources),
-        "objective": _objective(exp),
-        **{f"stage {n}": _stage(stage) for n, stage in enumerate(exp.stages, start=1)},
-        "batch": f"{exp.train.batch}, weight decay {exp.train.weight_decay:g}, {exp.train.precision}",
+        **(_taught(exp) if origin is None else _imported(origin)),
         "clips": f"{exp.views.frames} frames, stride {exp.views.stride}, {exp.views.size} pixels",
-        **_history(folder),
+        **_history(folder, exp),
     }
     lines = "".join(f"| {key} | {value} |\n" for key, value in rows.items())
     return f"\n## What was trained, on what\n\n| | |\n|---|---|\n{lines}"
+
+
+def _taught(exp: Experiment) -> dict[str, str]:
+    """What was trained here, on what; of what took no part, nothing."""
+    if exp.objective.name == "none":
+        return {"objective": _objective(exp)}
+    shuffled = ", shuffled over the videos (a control)" if exp.shuffle_titles else ""
+    rho = exp.objective.rho
+    of = "" if rho is None else f" videos of {rho.views} clips"
+    return {
+        **({"titles": f"{exp.title}{shuffled}"} if exp.objective.learns_from_titles else {}),
+        "sources": ", ".join(exp.sources),
+        "objective": _objective(exp),
+        **{f"stage {n}": _stage(stage) for n, stage in enumerate(exp.stages, start=1)},
+        "batch": f"{exp.train.batch}{of}, weight decay {exp.train.weight_decay:g}, {exp.train.precision}",
+    }
+
+
+def _imported(origin: dict[str, Any]) -> dict[str, str]:
+    held = f"`{origin['file']}` (layout {origin['layout']}, SHA-256 {origin['sha256']})"
+    lacking = ", ".join(origin["absent"]) or "nothing"
+    return {"objective": "none: nothing was trained here", "imported": f"{held}; not in it: {lacking}"}
+
+
+def _origin(folder: Path) -> dict[str, Any] | None:
+    """What import.json says of a run that was imported."""
+    path = folder / "import.json"
+    origin: dict[str, Any] | None = read_json(path) if path.exists() else None
+    return origin
 
 
 def _tower(exp: Experiment) -> str:
@@ -87,13 +135,15 @@ def _objective(exp: Experiment) -> str:
         "none": "none: nothing was trained here",
         "supervised": "supervised: cross-entropy on labels; heads and text tower were not trained",
         "cross_pair": f"cross_pair ({objective.estimator}), tau {objective.tau:g}",
+        "self_instance": f"self_instance, tau {objective.tau:g}",
         "ranking": f"ranking, delta {objective.delta:g}",
+        "info_nce": f"info_nce, tau {objective.tau:g}",
     }
     rho = objective.rho
     clips = "" if rho is None else f"{rho.method}, rho {rho.clips}"
     said["persistency"] = f"persistency ({clips}): clips of one video alike; heads and text tower were not trained"
     beside = f", and persistency ({clips})" if clips and objective.name != "persistency" else ""
-    return said.get(objective.name, f"{objective.name}, tau {objective.tau:g}") + beside
+    return said.get(objective.name, objective.name) + beside
 
 
 def _stage(stage: Any) -> str:
@@ -101,20 +151,15 @@ def _stage(stage: Any) -> str:
     return f"at most {stage.epochs} epochs, lr {stage.lr:g}, language model {language}"
 
 
-def _history(folder: Path) -> dict[str, str]:
-    """What metrics.json and import.json say."""
-    rows = {}
-    if (folder / "metrics.json").exists():
-        metrics = read_json(folder / "metrics.json")
-        counts = [f"{metrics[key]} {key}" for key in ("instances", "epochs", "steps", "clips") if key in metrics]
-        rows["training"] = ", ".join(counts) or "none"
-    if (folder / "import.json").exists():
-        origin = read_json(folder / "import.json")
-        rows["imported"] = (
-            f"`{origin['file']}` (layout {origin['layout']}, SHA-256 {origin['sha256']}); "
-            f"not in it: {', '.join(origin['absent']) or 'nothing'}"
-        )
-    return rows
+def _history(folder: Path, exp: Experiment) -> dict[str, str]:
+    """What metrics.json says; with persistency it counts videos, each of several clips, as clips."""
+    if not (folder / "metrics.json").exists():
+        return {}
+    metrics = read_json(folder / "metrics.json")
+    words = {key: key for key in ("instances", "epochs", "steps", "clips")}
+    words["clips"] = "clips" if exp.objective.rho is None else "videos"
+    counts = [f"{metrics[key]} {word}" for key, word in words.items() if metrics.get(key)]
+    return {"training": ", ".join(counts) or "none"}
 
 
 def _numbers(name: str, results: Path | None, weights_sha256: str) -> str:

@@ -4,14 +4,16 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 import cpd
 from cpd.cli import main
-from cpd.config import Encoder, Objective
+from cpd.config import Encoder, Objective, Rho
 from cpd.errors import CpdError
 from cpd.fileio import sha256_file, write_json
 from cpd.models import export
@@ -114,6 +116,84 @@ def test_the_card_names_the_objective(tmp_path: Path, objective: Objective, word
     card = export_run(tmp_path / "run", tmp_path / "out").joinpath("README.md").read_text()
     row = next(line for line in card.splitlines() if line.startswith("| objective |"))
     assert words in row
+
+
+METHOD = Rho(method="moco", clips=2)
+SENTENCES = "embed_sentences"
+MEET = "meet on one unit sphere"
+LEARNT = "learnt from titles that people wrote"
+
+
+@pytest.mark.parametrize(
+    ("over", "said", "unsaid"),
+    [
+        ({}, [MEET, SENTENCES, "`emb_D`", LEARNT, "| titles |", "licences"], ["2104.14558"]),
+        (
+            {"objective": Objective(rho=METHOD)},
+            [MEET, SENTENCES, LEARNT, "They learnt [temporal persistency]", "512 videos of 2 clips", "licences"],
+            [],
+        ),
+        (
+            {"objective": Objective(name="persistency", rho=METHOD)},
+            [
+                "from videos alone",
+                "2104.14558",
+                "No title and no label",
+                "512 videos of 2 clips",
+                '.mp4")[1]',
+                "licences",
+            ],
+            [MEET, SENTENCES, LEARNT, "emb_D", "| titles |"],
+        ),
+        (
+            {"objective": Objective(name="supervised")},
+            ["learnt from the labels", "mean nothing", '.mp4")[1]', "licences"],
+            [MEET, SENTENCES, LEARNT, "emb_D", "| titles |", "persistency"],
+        ),
+        (
+            {"objective": Objective(name="none"), "stages": ()},
+            ["at random", "learnt nothing", "mean nothing", '.mp4")[1]'],
+            [MEET, SENTENCES, LEARNT, "emb_D", "| titles |", "| stage 1 |", "| batch |", "| sources |", "licences"],
+        ),
+        (
+            {"objective": Objective(name="self_instance")},
+            [LEARNT, "sentences find no videos", "`emb_D`", "with that of other videos alone"],
+            [MEET, SENTENCES],
+        ),
+        (
+            {"shuffle_titles": True},
+            ["shuffled over the videos, and say nothing", "sentences find no videos", "`emb_D`"],
+            [MEET, SENTENCES, LEARNT],
+        ),
+    ],
+    ids=["titles", "persistency beside titles", "persistency", "supervised", "none", "self-instance", "shuffled"],
+)
+def test_the_card_claims_what_the_objective_taught(
+    tmp_path: Path, over: dict[str, Any], said: list[str], unsaid: list[str]
+) -> None:
+    exp, encoder = msgspec.structs.replace(experiment(), **over), distilbert(tmp_path / "encoders" / "tiny")
+    save_run(tmp_path / "run", TwoTower(exp, encoder), exp, encoder)
+    card = export_run(tmp_path / "run", tmp_path / "out").joinpath("README.md").read_text()
+    assert [words for words in said if words not in card] == []
+    assert [words for words in unsaid if words in card] == []
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_card_of_an_import_goes_by_what_the_file_held(tmp_path: Path, whole: bool) -> None:
+    """Not by the objective of the experiment that named the network: nothing was trained here."""
+    _, folder = run_of(tmp_path, distilbert(tmp_path / "encoders" / "tiny"))
+    absent = [] if whole else ["the video head", "the text head", "the language model"]
+    origin = {"file": "slow.pth", "layout": "slowfast", "sha256": "0" * 64, "absent": absent}
+    write_json(folder / "import.json", origin)
+    write_json(folder / "metrics.json", {"epochs": 0, "steps": 0, "clips": 0, "imported": "slow.pth"})
+    card = export_run(folder, tmp_path / "out").joinpath("README.md").read_text()
+    assert "| objective | none: nothing was trained here |" in card
+    assert "| imported | `slow.pth` (layout slowfast" in card
+    assert "| training | none |" in card
+    assert "Others trained these weights" in card
+    assert (SENTENCES in card) == whole
+    assert ("`emb` means nothing" in card) != whole
+    assert not [words for words in (LEARNT, "| stage 1 |", "| titles |", "cross_pair") if words in card]
 
 
 def test_a_card_without_result_files_says_so(tmp_path: Path) -> None:
