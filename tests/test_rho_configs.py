@@ -41,6 +41,29 @@ def test_every_published_row_is_in_the_table_and_is_run() -> None:
     assert {"supervised-r50", "cpd-r50", "cpd-r50-rho", "random-r50"} <= set(rows.values())
 
 
+def test_the_note_names_the_views_and_the_recipes_of_every_row() -> None:
+    """What differs between rows of a column beside the pretraining."""
+    note = FULL.tables["rho"].note
+    runs = {row.name: evaluation(FULL, row.run) for row in FULL.tables["rho"].rows if row.run}
+    seen = {name: (ours.features, ours.finetune) for name, ours in runs.items()}
+    studys = [name for name in seen if "rho=" in name and "16x4" not in name and "Cross-pair" not in name]
+    for name, (features, tuned) in seen.items():
+        long = "16x4" in name
+        assert (features.frames, features.stride) == ((8, 8) if name in studys else (16 if long else 8, 4)), name
+        views = (8, 8) if name in studys else (16, 4)
+        assert views == (tuned.views.frames, tuned.views.stride) == (tuned.test.frames, tuned.test.stride), name
+        assert (tuned.epochs, tuned.lr) == (60, 1e-4), name
+        probe = ("sgd", 60) if name in studys or long else ("adam", 30)
+        assert (runs[name].linear.optimizer, runs[name].linear.epochs) == probe, name
+    for said in (
+        "8 frames at stride 8 in the study's rows, 16 at stride 4 in BYOL rho=4 16x4, 8 at stride 4 in the others",
+        "60 epochs of SGD; the others: 30 of Adam",
+        "60 epochs of Adam at 0.0001",
+        "8 frames at stride 8 in the study's rows, but 16 at stride 4 in BYOL rho=4 16x4 and the others",
+    ):
+        assert said in note
+
+
 def test_cross_pair_with_persistency_differs_from_cross_pair_in_that_alone() -> None:
     alone, both = experiment(FULL, "cpd-r50"), experiment(FULL, "cpd-r50-rho")
     assert both.objective.rho is not None
