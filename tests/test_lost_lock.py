@@ -12,6 +12,7 @@ from cpd.cli import main
 from cpd.engine import distributed, runlock
 from cpd.engine.runlock import Holder
 from cpd.errors import EX_TEMPFAIL
+from cpd.pretrain.build import build_model
 from cpd.pretrain.run import Pretraining
 from tests.engine.fork_ranks import error, run_ranks
 from tests.engine.toy_task import STEPS, Toy
@@ -69,8 +70,8 @@ def test_a_training_that_lost_its_lock_leaves_everything_as_it_is(
 
 
 def test_initial_weights_are_not_written_either(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    thief = Thief(tmp_path / runlock.NAME, pretrain.build_model)
-    monkeypatch.setattr(pretrain, "build_model", thief)
+    thief = Thief(tmp_path / runlock.NAME, build_model)
+    monkeypatch.setattr("cpd.pretrain.build_model", thief)
     assert main(["pretrain", "random", "--output", str(tmp_path), "--configfile", str(corpus / "config.yaml")]) == 75
     assert list(files(tmp_path)) == [runlock.NAME]
 

@@ -203,7 +203,7 @@ def _take(path: Path, me: Holder, stop: Callable[[], str]) -> None:
             told = time.monotonic()
             print(f"{path}: held by {holder}; waiting until it has ended (or end one of us)", file=sys.stderr)
         if stop():
-            raise Requeue(stop(), step=0)
+            raise Requeue(stop())
         time.sleep(LOOK)
 
 

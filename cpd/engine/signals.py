@@ -30,9 +30,9 @@ class StopRequest:
 class Requeue(CpdError):
     """A signal asked us to stop; everything is saved, and the same command goes on from there."""
 
-    def __init__(self, reason: str, *, step: int) -> None:
+    def __init__(self, reason: str, *, step: int | None = None) -> None:
         super().__init__(
-            f"stopped by {reason} after step {step}; the state is saved",
+            f"stopped by {reason}{'' if step is None else f' after step {step}'}; the state is saved",
             hint="run the same command again to go on",
             exit_code=EX_REQUEUE,
         )

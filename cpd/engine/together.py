@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
 
 from cpd.engine import distributed, runlock
+from cpd.engine.signals import Requeue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from cpd.engine.distributed import World
+
+T = TypeVar("T")
 
 
 def check_lock(world: World) -> None:
@@ -19,3 +25,33 @@ def check_lock(world: World) -> None:
     told = distributed.gather_objects(runlock.lost() if world.first else "", world)[0]
     if told:
         raise runlock.Lost(told)
+
+
+def leave_if_asked(stop: Callable[[], str], world: World) -> None:
+    """Stop on all ranks when one of them was asked to; what was done so far must be on disk.
+
+    Raises:
+        Requeue: `stop` gave a reason on some rank.
+    """
+    reason = stop()
+    if distributed.sum_values([bool(reason)], world)[0]:
+        raise Requeue(reason or "another rank's signal")
+
+
+def stoppable(items: Iterable[T], turns: int, *, stop: Callable[[], str], world: World) -> Iterator[T]:
+    """The items of this rank, one a turn; before each turn all ranks ask each other whether to stop.
+
+    Args:
+        items: of this rank.
+        turns: how many items the rank has that has most; equal on every rank.
+        stop: for a reason to stop, "" for none.
+        world: which rank this is.
+
+    Raises:
+        Requeue: `stop` gave a reason on some rank.
+    """
+    waiting = iter(items)
+    for _ in range(turns):
+        leave_if_asked(stop, world)
+        yield from islice(waiting, 1)
+    yield from waiting  # none, unless the items are not what the caller took them for

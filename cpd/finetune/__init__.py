@@ -59,14 +59,14 @@ def finetune(
         dataset: key of `datasets`.
         split: a fold, a fraction of the labels, or "test" for a dataset with neither.
         seed: of fc, order, augmentation, the choice of a fraction and of what is held out.
-        stop: asked once a step for a reason to save and stop, "" for none.
+        stop: asked once a step, and before each test video, for a reason to save and stop, "" for none.
 
     Returns:
         The result: top1, top5, chance, the factors' shares, and `failed`, the test videos that could not be read and
         are not among the n.
 
     Raises:
-        Requeue: `stop` gave a reason; checkpoints are saved.
+        Requeue: `stop` gave a reason; checkpoints are saved. Stopped in its test, it only tests when it runs again.
         Lost: another process took the lock; nothing was written (`engine.runlock`).
         CpdError: run, shards or split are missing, or a fault that `engine.loop.fit` tells of.
     """
@@ -84,7 +84,7 @@ def finetune(
         folder = checkpoint_folder(config, run, dataset, split)
         checkpoints = Checkpoints(folder / "steps", 2, identity=identity)
         progress = tuning.train(folder, checkpoints, stop=stop)
-        measured = _test(config, dataset, data, tuning)
+        measured = _test(config, dataset, data, tuning, stop=stop)
         result = make_result(
             config,
             run,
@@ -156,9 +156,9 @@ def _workers(settings: Finetune, exp: Experiment, data: Labelled, world: World) 
     return worker_count(asked, shards=len(data.train), world=world.size)
 
 
-def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning) -> Measured:
+def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning, *, stop: Callable[[], str]) -> Measured:
     """Scores and predictions of the test videos that could be read, and how many could not."""
-    predictions, failed = _predict(data, data.test, tuning, views=tuning.settings.test)
+    predictions, failed = _predict(data, data.test, tuning, views=tuning.settings.test, stop=stop)
     if not predictions:
         raise CpdError(f"{dataset}: none of {len(data.test)} test videos could be read: {next(iter(failed.values()))}")
     tested = [i for i in data.test if data.table.keys[i] in predictions]
@@ -173,7 +173,12 @@ def _test(config: Config, dataset: str, data: Labelled, tuning: Finetuning) -> M
 
 
 def _predict(
-    data: Labelled, instances: Sequence[int], tuning: Finetuning, *, views: FeatureViews
+    data: Labelled,
+    instances: Sequence[int],
+    tuning: Finetuning,
+    *,
+    views: FeatureViews,
+    stop: Callable[[], str] = lambda: "",
 ) -> tuple[Predictions, dict[str, str]]:
     return predict(
         tuning.model,
@@ -184,6 +189,7 @@ def _predict(
         per_pass=tuning.clips.per_rank,
         workers=tuning.clips.workers,
         world=tuning.world,
+        stop=stop,
     )
 
 

@@ -5,7 +5,7 @@ Shapes: V views of a video, M views of a pass, K classes, T frames, H, W, C=3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from tqdm import tqdm
 from cpd.config import FeatureViews
 from cpd.engine import distributed, optim
 from cpd.engine.distributed import World
+from cpd.engine.together import stoppable
 from cpd.errors import CpdError
 from cpd.shards.loader import view_loader
 from cpd.shards.read import SampleTable
@@ -35,6 +36,7 @@ def predict(
     per_pass: int,
     workers: int,
     world: World,
+    stop: Callable[[], str] = lambda: "",
 ) -> tuple[Predictions, dict[str, str]]:
     """Mean probabilities (K,) by key, and the reason by key of videos that could not be read; equal on every rank.
 
@@ -47,15 +49,18 @@ def predict(
         per_pass: views in one forward pass.
         workers: decoding processes of this rank.
         world: which rank this is.
+        stop: asked before each video for a reason to stop, "" for none.
 
     Raises:
+        Requeue: `stop` gave a reason on some rank; what was predicted so far is lost.
         CpdError: a video has another number of views than `views` says, or occurs twice, or is missing.
     """
     model.eval()
     own: Predictions = {}
     failed: dict[str, str] = {}
     mine = distributed.share(instances, world)
-    batches = view_loader(table, mine, views=views, workers=workers)
+    turns = -(-len(instances) // world.size)
+    batches = stoppable(view_loader(table, mine, views=views, workers=workers), turns, stop=stop, world=world)
     hidden = None if world.first else True
     for batch in tqdm(batches, total=len(mine), desc="test", unit="video", disable=hidden, dynamic_ncols=True):
         if batch.failed:
