@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -41,6 +42,16 @@ def test_a_target_may_stand_behind_the_config_file(clone: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(r"^pretrain +6$", done.stdout + done.stderr, re.M)
     assert not re.search(r"^knn ", done.stdout + done.stderr, re.M)
+
+
+@pytest.mark.parametrize(("words", "cores"), [([], len(os.sched_getaffinity(0))), (["--cores", "1"], 1)])
+def test_without_cores_all_are_used(clone: Path, words: list[str], cores: int) -> None:
+    """Not a dry run, which needs none: Snakemake itself stops where nothing says how many."""
+    command = [sys.executable, "-m", "snakemake", "data/demo/corpus.json", "--configfile", "config.demo.yaml", *words]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"Provided cores: {cores}" in done.stdout + done.stderr
+    assert (clone / "data/demo/corpus.json").is_file()
 
 
 def test_lint_is_clean() -> None:
