@@ -66,11 +66,61 @@ def test_ten_million_pairs_fit_by_sharing(corpus: Path, tmp_path: Path, monkeypa
     assert "assuming 20 TFLOP/s on each of 8 GPUs" in shared
 
 
-def test_the_speed_of_a_run_that_began_is_believed(corpus: Path, tmp_path: Path) -> None:
-    rows = [{"event": "step", "step": k, "clips_per_second": rate} for k, rate in enumerate((2.0, 4.0, 100.0))]
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    told = describe(open_corpus(corpus), "cpd", seed=0, folder=tmp_path, tflops=20)
-    assert "time: 5.0 s an epoch, 10.0 s in all (4.0 clips/s measured" in told
+def log_of(folder: Path, *rates: float, torn: str = "", **row: int) -> None:
+    rows = [{"event": "step", "step": k, "clips_per_second": rate, **row} for k, rate in enumerate(rates)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + torn)
+
+
+def time_of(corpus: Path, folder: Path, *, gpus: int | None = None) -> str:
+    told = describe(open_corpus(corpus), "cpd", seed=0, folder=folder, tflops=20, gpus=gpus)
+    return told.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "torn", ["", '{"event": "step", "clips_per_sec', '{"event": "step", "clips_per_second": 900.0}']
+)
+def test_the_speed_of_a_run_that_began_is_believed(corpus: Path, tmp_path: Path, torn: str) -> None:
+    """Also of one that is writing now, or was killed within a line."""
+    log_of(tmp_path, 2.0, 4.0, 100.0, world_size=1, torn=torn)
+    assert time_of(corpus, tmp_path, gpus=1) == (
+        f"time: 5.0 s an epoch, 10.0 s in all (4.0 clips/s measured on 1 rank in {tmp_path})"
+    )
+
+
+def test_a_log_that_ends_within_its_first_line_tells_nothing(corpus: Path, tmp_path: Path) -> None:
+    log_of(tmp_path, torn='{"event": "st')
+    assert "assuming 20 TFLOP/s" in time_of(corpus, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("measured", "asked", "seconds", "words"),
+    [
+        (2, 2, "5.0 s an epoch, 10.0 s in all", "4.0 clips/s measured on 2 ranks in {})"),
+        (2, 8, "1.2 s an epoch, 2.5 s in all", "2 ranks in {}; for 8 ranks times 8/2, assuming that speed grows"),
+        (4, 1, "20.0 s an epoch, 40.0 s in all", "4 ranks in {}; for 1 rank times 1/4, assuming that speed grows"),
+    ],
+)
+def test_a_speed_is_that_of_a_number_of_ranks(
+    corpus: Path, tmp_path: Path, measured: int, asked: int, seconds: str, words: str
+) -> None:
+    log_of(tmp_path, 2.0, 4.0, 100.0, world_size=measured)
+    told = time_of(corpus, tmp_path, gpus=asked)
+    assert seconds in told
+    assert words.format(tmp_path) in told
+
+
+def test_a_log_that_names_no_ranks_is_not_believed(corpus: Path, tmp_path: Path) -> None:
+    log_of(tmp_path, 2.0, 4.0, 100.0)
+    told = time_of(corpus, tmp_path, gpus=2)
+    assert "assuming 20 TFLOP/s on each of 2 GPUs" in told
+    assert "does not say how many ranks had its 4.0 clips/s" in told
+
+
+def test_a_damaged_log_is_named(corpus: Path, tmp_path: Path) -> None:
+    log_of(tmp_path, torn='{"event": "st\n')
+    with pytest.raises(CpdError, match=r"metrics\.jsonl.*") as caught:
+        time_of(corpus, tmp_path)
+    assert "move it away" in caught.value.hint
 
 
 def test_in_batch_objectives_have_no_banks(corpus: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from cpd import config as cpd_config
 from cpd.cli import main
 from cpd.engine.distributed import World
+from cpd.engine.log import rows_of
 from cpd.engine.signals import Requeue
 from cpd.errors import EX_REQUEUE, CpdError
 from cpd.models.checkpoint import load_embedder
@@ -103,7 +104,7 @@ def test_stopped_and_resumed_is_bit_equal(config: cpd_config.Config, tmp_path: P
     assert same(tmp_path / "whole", tmp_path / "parts")
     rows = [json.loads(line) for line in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows if row["event"] == "epoch"] == [0, 1]
-    assert [row["step"] for row in rows if row["event"] == "step"] == [3, 6]
+    assert [(row["step"], row["world_size"]) for row in rows if row["event"] == "step"] == [(3, 1), (6, 1)]
 
 
 def test_objectives_and_controls_all_train(config: cpd_config.Config, tmp_path: Path) -> None:
@@ -280,6 +281,8 @@ def test_two_ranks_by_torchrun_and_a_signal(corpus: Path, tmp_path: Path) -> Non
     whole = subprocess.run([*command, "--output", str(tmp_path / "whole")], cwd=root, capture_output=True, text=True)
     assert whole.returncode == 0, whole.stderr
     assert json.loads((tmp_path / "whole" / "metrics.json").read_text())["world_size"] == 2
+    steps = [row for row in rows_of(tmp_path / "whole" / "metrics.jsonl") if row["event"] == "step"]
+    assert {row["world_size"] for row in steps} == {2}
     part = subprocess.Popen([*command, "--output", str(tmp_path / "part")], cwd=root, stderr=subprocess.PIPE, text=True)
     while not (tmp_path / "part" / "metrics.jsonl").exists() and part.poll() is None:
         time.sleep(0.05)

@@ -38,6 +38,7 @@ class Report:
             self.parts = self._parts(results)
             rate = agreed.count / max(row["seconds"], 1e-9)
             where = {"step": progress.step, "epoch": progress.epoch, "stage": progress.stage}
+            where["world_size"] = self.tools.world.size
             measured = {**where, **row, **self.parts, "loss": loss, "clips_per_second": rate}
             self.tools.log.append({"event": "step", **measured})
         self.bar.update(agreed.count)

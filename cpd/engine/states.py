@@ -10,8 +10,8 @@ from typing import Any
 
 from cpd.config import Config, experiment
 from cpd.engine import runlock
+from cpd.engine.log import last_rows
 
-LAST = 64 * 1024  # bytes from the end of metrics.jsonl that surely hold a whole row
 HEAD = ("run", "state", "epoch", "step", "loss", "clips/s", "saved step", "held by")
 
 
@@ -92,18 +92,6 @@ def _holder(folder: Path) -> tuple[runlock.Holder | None, float | None]:
         return None, None
     except PermissionError:  # another person's run: its age by the file server's clock is not for us to know
         return holder, None
-
-
-def last_rows(path: Path) -> list[dict[str, Any]]:
-    """The last whole rows of a jsonl file that somebody may be writing; none without the file."""
-    if not path.exists():
-        return []
-    with path.open("rb") as handle:
-        size = handle.seek(0, 2)
-        handle.seek(max(0, size - LAST))
-        lines = handle.read().split(b"\n")
-    whole = lines[:-1] if size <= LAST else lines[1:-1]
-    return [json.loads(line) for line in whole if line]
 
 
 def as_table(states: Sequence[RunState]) -> str:

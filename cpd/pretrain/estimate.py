@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import torch
@@ -17,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cpd.config import Config, Experiment, Rho, Views, experiment
 from cpd.engine.distributed import World
+from cpd.engine.log import rows_of
 from cpd.engine.trackers import open_trackers
-from cpd.fileio import read_jsonl
 from cpd.models.two_tower import TwoTower
 from cpd.objectives.bank import bank_bytes
 from cpd.objectives.banks import DTYPES
@@ -38,12 +37,12 @@ def describe(config: Config, name: str, *, seed: int, folder: Path, tflops: floa
         config: the whole config.
         name: key of `experiments`.
         seed: of the initial weights.
-        folder: the run folder: a run that began there tells the real speed.
+        folder: the run folder: a run that began there tells the real speed, of its number of ranks.
         tflops: assumed of each GPU where it does not, sustained, in 10^12 operations a second.
         gpus: ranks; None takes the experiment's.
 
     Raises:
-        CpdError: shards or encoder are missing, or a package that `train.log` wants.
+        CpdError: shards or encoder are missing, or a package that `train.log` wants; the log there is damaged.
     """
     exp = experiment(config, name)
     model = build_model(config, exp, seed=seed, world=World())
@@ -176,20 +175,45 @@ def _memory(exp: Experiment, model: TwoTower, cost: Cost, *, n: int, ranks: int)
 
 def _time(exp: Experiment, cost: Cost, *, n: int, ranks: int, epochs: int, folder: Path, tflops: float) -> str:
     """Seconds of an epoch: as measured by a run that began here, else from the multiply-adds."""
-    measured = _clips_per_second(folder / "metrics.jsonl")
-    if measured:
-        seconds, source = n / measured, f"{measured:.1f} clips/s measured in {folder}"
+    speed = _measured(folder / "metrics.jsonl")
+    if speed is not None and speed.ranks is not None:
+        seconds = n / (speed.rate * ranks / speed.ranks)
+        source = _as_measured(speed.rate, speed.ranks, asked=ranks, folder=folder)
     else:
         seconds = n * 2 * passes_of(exp) * cost.macs / (tflops * 1e12 * ranks)
         source = f"assuming {tflops:g} TFLOP/s on each of {ranks} GPUs, and data in time"
+        source += f"; the log in {folder} does not say how many ranks had its {speed.rate:.1f} clips/s" if speed else ""
     return f"time: {_duration(seconds)} an epoch, {_duration(seconds * epochs)} in all ({source})"
 
 
-def _clips_per_second(path: Path) -> float:
-    """Median of the steps that a run logged; 0 without any."""
-    rows: list[dict[str, Any]] = list(read_jsonl(path)) if path.exists() else []
-    rates = sorted(row["clips_per_second"] for row in rows if row.get("event") == "step")
-    return float(rates[len(rates) // 2]) if rates else 0.0
+def _as_measured(rate: float, measured: int, *, asked: int, folder: Path) -> str:
+    """Where the speed is from, and what is assumed where another number of ranks is asked for."""
+    words = f"{rate:.1f} clips/s measured on {_ranks(measured)} in {folder}"
+    if asked == measured:
+        return words
+    return f"{words}; for {_ranks(asked)} times {asked}/{measured}, assuming that speed grows with their number"
+
+
+@dataclass(frozen=True)
+class _Speed:
+    """Clips a second of a run, all its ranks together; `ranks` is None where its log does not tell their number."""
+
+    rate: float
+    ranks: int | None
+
+
+def _measured(path: Path) -> _Speed | None:
+    """Median of the steps that a run logged with as many ranks as it had last; None without any."""
+    steps = [row for row in rows_of(path) if row.get("event") == "step"]
+    if not steps:
+        return None
+    ranks: int | None = steps[-1].get("world_size")
+    rates = sorted(float(row["clips_per_second"]) for row in steps if row.get("world_size") == ranks)
+    return _Speed(rates[len(rates) // 2], ranks)
+
+
+def _ranks(count: int) -> str:
+    return f"{count} rank{'s' if count > 1 else ''}"
 
 
 def _size(n_bytes: float) -> str:

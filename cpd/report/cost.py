@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cpd.engine.log import rows_of
 from cpd.errors import CpdError
 from cpd.fileio import read_json
 from cpd.profiling import STARVED
-from cpd.report.log import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cpd.engine.log import epochs_of
 from cpd.errors import CpdError
 from cpd.evaluate.result import parse_run, run_name
 from cpd.fileio import read_json
-from cpd.report.log import epochs_of
 
 if TYPE_CHECKING:
     from cpd.config import Config

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cpd.cli import main
-from cpd.engine import runlock, states
+from cpd.engine import log, runlock, states
 from cpd.engine.runlock import held
 from cpd.engine.signals import Requeue
 from cpd.pretrain import pretrain
@@ -62,11 +62,11 @@ def test_from_waiting_to_done(corpus: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_a_log_that_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metrics.jsonl"
-    assert states.last_rows(path) == []
+    assert log.last_rows(path) == []
     path.write_text('{"event": "step", "step": 1}\n{"event": "step", "step": 2}\n{"event": "st')
-    assert [row["step"] for row in states.last_rows(path)] == [1, 2]
-    monkeypatch.setattr(states, "LAST", 45)  # begins within the first row
-    assert [row["step"] for row in states.last_rows(path)] == [2]
+    assert [row["step"] for row in log.last_rows(path)] == [1, 2]
+    monkeypatch.setattr(log, "LAST", 45)  # begins within the first row
+    assert [row["step"] for row in log.last_rows(path)] == [2]
 
 
 def test_looking_needs_no_torch() -> None:
