@@ -85,6 +85,14 @@ class TableView:
     problem: str = ""
 
     @property
+    def has_gaps(self) -> bool:
+        """Whether a dash stands under a published column."""
+        published = [has for _, has in self.columns]
+        return any(
+            cell.published == DASH for row in self.rows for cell, has in zip(row.cells, published, strict=True) if has
+        )
+
+    @property
     def heading(self) -> str:
         """`Table 1. TITLE` of `table1`; of other names the title."""
         number = self.name.removeprefix("table")

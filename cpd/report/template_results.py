@@ -27,7 +27,8 @@ TABLES = """
 {% if t.draws %}Of drawn classes ± is the standard deviation over the draws. {% endif %}
 {% if t.note %}{{ t.note }} {% endif %}
 {%- if not published %}The paper's text has no such numbers.{% elif not t.is_comparable %}
-Paper: on the full-size data, not comparable with this corpus.{% endif %}</caption>
+Paper: on the full-size data, not comparable with this corpus.{% endif %}
+{%- if t.has_gaps %} — under paper: not published in text.{% endif %}</caption>
 </table></div></div>
 {% for row in t.rows %}{% for cell in row.cells if cell.origins or cell.why %}
 <div popover id="{{ cell.id }}">

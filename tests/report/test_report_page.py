@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -57,6 +58,19 @@ def test_numbers_say_where_they_come_from(page: Page) -> None:
     assert all(source.startswith("from ") for source in figures)
     assert any(source.endswith("linear/acts-test.predictions.json") for source in figures)
     assert len([attrs for attrs in buttons if "eval/cpd/linear/acts-test.json" in str(attrs["title"])]) == 1
+
+
+def test_the_caption_says_what_a_dash_under_paper_is(
+    whole: Content, figures: dict[str, list[Drawing]], page: Page
+) -> None:
+    told = "— under paper: not published in text."
+    assert told in page.text
+    (table,) = whole.tables
+    for rows, gaps in ((table.rows[:1], False), (table.rows[:2], True)):
+        shown = replace(table, rows=rows)
+        assert [row.cells[0].published == "—" for row in rows] == [False, True][: len(rows)]
+        assert shown.has_gaps == gaps
+        assert (told in Page(render(replace(whole, tables=[shown]), figures)).text) == gaps
 
 
 def test_headings_go_down_step_by_step_and_pictures_have_words(page: Page) -> None:
@@ -156,8 +170,6 @@ def test_a_stale_result_shows_its_reason_and_no_number(own: Config, figures: dic
 @pytest.mark.slow
 def test_full_size_is_bounded(whole: Content) -> None:
     """14 runs of 250 epochs, 12 splits: what grows with the study is drawn once a run, not once a point."""
-    from dataclasses import replace
-
     from cpd.report.curves import Curve
 
     epochs = list(range(250))
