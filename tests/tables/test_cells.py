@@ -199,6 +199,13 @@ def test_shipped_tables_are_sound(overlay: tuple[str, ...], tmp_path: Path, monk
         assert len(tables.build(config, name)) == len(table.rows) * len(table.columns)
 
 
+def test_the_demo_s_titles_say_what_the_demo_measures() -> None:
+    demo = load_config(ROOT / "config.yaml", ROOT / "config.demo.yaml").tables
+    assert not [table.title for table in demo.values() if "Kinetics-400" in table.title]
+    shares = [name.partition(" %")[0] for name in dict.fromkeys(c.name for c in demo["table6"].columns)]
+    assert re.findall(r"\d+(?=,| and| %)", demo["table6"].title) == list(dict.fromkeys(shares))
+
+
 def test_the_page_s_example_is_sound(tmp_path: Path) -> None:
     (block,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "tables.md").read_text(), re.DOTALL)
     (tmp_path / "mine.yaml").write_text(block)
