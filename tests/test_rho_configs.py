@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 
+import msgspec
 import pytest
+import yaml
 
-from cpd.config import Config, evaluation, experiment, load_config
+from cpd.config import Config, Linear, evaluation, experiment, load_config
 from cpd.paper import PUBLISHED
 
 ROOT = Path(__file__).parent.parent
@@ -31,6 +35,19 @@ def test_the_studys_settings(method: str, clips: int) -> None:
     assert train.per_rank * max(clips, 2) <= 128  # what 80 GB hold
     linear = evaluation(FULL, f"rho-{method}-{clips}").linear
     assert (linear.epochs, linear.optimizer, linear.schedule) == (60, "sgd", "cosine")
+
+
+def test_the_probe_is_that_of_the_studys_public_configuration() -> None:
+    """Its linear_k400_Slow_8x8_R50_syn0.yaml, on 8 GPUs; docs/protocols.md shows the same as an overlay."""
+    study = Linear(
+        optimizer="sgd", momentum=0.9, weight_decay=0.0, schedule="cosine", epochs=60, warmup_epochs=8, lr=0.5, batch=64
+    )
+    probed = {name: evaluation(FULL, name).linear for name in FULL.run if name.startswith("rho-")}
+    assert probed
+    assert {name for name, linear in probed.items() if linear != study} == set()
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "protocols.md").read_text(), re.S)
+    shown = [textwrap.dedent(block) for block in blocks if "linear:" in block]
+    assert [msgspec.convert(yaml.safe_load(block)["evaluate"]["linear"], Linear) for block in shown] == [study]
 
 
 def test_every_published_row_is_in_the_table_and_is_run() -> None:
