@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from cpd.config.base import Strict, require
+from cpd.config.base import Strict, at_least, require
 
 
 class Source(Strict, frozen=True, kw_only=True):
@@ -95,6 +95,7 @@ class Crawl(Strict, frozen=True, kw_only=True):
             require(getattr(self, key) >= 0, key, "must be 0 or more")
         for key in ("timeout", "id_timeout", "max_height", "max_duration", "max_bytes"):
             require(getattr(self, key) > 0, key, "must be more than 0")
+        require(self.rate_limit is None or self.rate_limit > 0, "rate_limit", "must be more than 0, or null for none")
         for key in ("min_ok_ratio", "max_transient_ratio"):
             require(0 <= getattr(self, key) <= 1, key, "must be between 0 and 1")
         require(self.sleep_max is None or self.sleep_max >= self.sleep, "sleep_max", "must be at least `sleep`")
@@ -192,3 +193,8 @@ class Demo(Strict, frozen=True, kw_only=True):
     encoder_steps: int = 300
     encoder_dim: int = 64
     encoder_layers: int = 2
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "seed")
+        at_least(self, 1, "train", "val", "ucf_per_class", "hmdb_per_class")
+        at_least(self, 1, "stanza_steps", "encoder_steps", "encoder_dim", "encoder_layers")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cpd.config.base import Strict, require
+from cpd.config.base import Strict, at_least, positive, require, rising
 from cpd.config.training import Views
 
 Protocol = Literal["knn", "linear", "finetune", "zeroshot", "retrieval"]
@@ -25,6 +25,11 @@ class Dataset(Strict, frozen=True, kw_only=True):
     fractions: tuple[float, ...] = ()
     unlabelled: Literal["refuse", "leave_out"] = "refuse"
 
+    def __post_init__(self) -> None:
+        rising(self, "folds")
+        require(all(0 < share <= 1 for share in self.fractions), "fractions", "must be above 0 and at most 1")
+        require(len({f"{share:g}" for share in self.fractions}) == len(self.fractions), "fractions", "hold one twice")
+
 
 class FeatureViews(Strict, frozen=True, kw_only=True):
     """Test views: `clips` per video (and `crops` per clip), `frames` with `stride`, short side `size`."""
@@ -35,6 +40,10 @@ class FeatureViews(Strict, frozen=True, kw_only=True):
     stride: int = 4
     size: int = 128
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, "clips", "frames", "stride", "size")
+        require(self.crops in (1, 3), "crops", "must be 1 (centre) or 3 (along the long side)")
+
 
 class Knn(Strict, frozen=True, kw_only=True):
     """Nearest neighbours on frozen features."""
@@ -42,6 +51,10 @@ class Knn(Strict, frozen=True, kw_only=True):
     k: int = 25
     vote: Literal["majority", "weighted"] = "majority"
     tau: float = 0.07
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "k")
+        positive(self, "tau")
 
 
 class Linear(Strict, frozen=True, kw_only=True):
@@ -67,7 +80,11 @@ class Linear(Strict, frozen=True, kw_only=True):
     warmup_epochs: int = 0
 
     def __post_init__(self) -> None:
-        require(self.epochs > 0 and self.batch > 1 and self.step > 0, "epochs", "and step need 1, batch 2, or more")
+        at_least(self, 1, "epochs", "step")
+        at_least(self, 2, "batch")
+        at_least(self, 0, "weight_decay")
+        positive(self, "lr")
+        require(0 <= self.momentum < 1, "momentum", "must be in [0, 1)")
         require(0 <= self.warmup_epochs < self.epochs, "warmup_epochs", "must be fewer than epochs")
 
 
@@ -97,9 +114,20 @@ class Finetune(Strict, frozen=True, kw_only=True):
     workers: int | None = None
 
     def __post_init__(self) -> None:
+        at_least(self, 1, "epochs")
+        at_least(self, 2, "batch")
+        at_least(self, 0, "weight_decay")
+        positive(self, "lr")
+        rising(self, "milestones")
+        require(self.workers is None or self.workers >= 0, "workers", "must be 0 or more, or null")
         require(self.patience is None or not self.milestones, "patience", "stands instead of milestones: give them []")
         require(self.patience is None or self.patience > 0, "patience", "must be at least 1, or null")
         require(0 < self.holdout < 1, "holdout", "must be between 0 and 1")
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The learning rate of each stage: one with milestones inside; with `patience` "/ 10 twice"."""
+        return (self.lr,) if self.patience is None else (self.lr, self.lr * 0.1, self.lr * 0.01)
 
 
 class ZeroShot(Strict, frozen=True, kw_only=True):
@@ -127,6 +155,9 @@ class Retrieval(Strict, frozen=True, kw_only=True):
     """Text-video retrieval on held-out pairs."""
 
     n: int = 1000
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "n")
 
 
 class Evaluate(Strict, frozen=True, kw_only=True):

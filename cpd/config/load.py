@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from cpd.config.base import Strict
+from cpd.config.base import Strict, require
 from cpd.config.cluster import Cluster
 from cpd.config.data import Clips, Crawl, Demo, Source, Text
 from cpd.config.evaluation import Dataset, Evaluate, Table
@@ -57,6 +57,11 @@ class Config(Strict, frozen=True, kw_only=True):
     report: Report = Report()
     cluster: Cluster = Cluster()
     demo: Demo | None = None
+
+    def __post_init__(self) -> None:
+        require(bool(self.seeds), "seeds", "must not be empty: [0] is one run of each experiment")
+        require(all(0 <= seed < 1 << 32 for seed in self.seeds), "seeds", "must be from 0 to 2**32 - 1")
+        require(len(set(self.seeds)) == len(self.seeds), "seeds", "hold one twice")
 
 
 def load_config(*paths: str | Path) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cpd.config.base import Strict, require
+from cpd.config.base import Strict, at_least, positive, require
 
 
 class Rho(Strict, frozen=True, kw_only=True):
@@ -40,12 +40,11 @@ class Rho(Strict, frozen=True, kw_only=True):
     freeze_epochs: int = 1
 
     def __post_init__(self) -> None:
-        for key in ("clips", "queue", "prototypes", "iterations"):
-            require(getattr(self, key) > 0, key, "must be at least 1")
-        for key in ("weight", "tau", "epsilon"):
-            require(getattr(self, key) > 0, key, "must be positive")
-        for key in ("dim", "hidden"):
-            require((getattr(self, key) or 1) > 0, key, "must be at least 1, or null")
+        at_least(self, 1, "clips", "queue", "iterations")
+        positive(self, "weight", "tau", "epsilon")
+        require(self.prototypes >= 2, "prototypes", "must be at least 2: all videos would share one code")
+        require(self.dim is None or self.dim >= 2, "dim", "must be at least 2, or null for the study's")
+        require(self.hidden is None or self.hidden >= 1, "hidden", "must be at least 1, or null for the study's")
         require(self.freeze_epochs >= 0, "freeze_epochs", "must be 0 or more")
         require(self.momentum is None or 0 <= self.momentum <= 1, "momentum", "must be in [0, 1], or null")
         require(self.momentum is None or self.has_momentum, "momentum", "belongs to moco and byol")

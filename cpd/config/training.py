@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from cpd.config.base import Strict, require
+from cpd.config.base import Strict, at_least, positive, require, rising
 from cpd.config.rho import Rho
 
 
@@ -30,7 +30,8 @@ class Encoder(Strict, frozen=True, kw_only=True):
     unmasked: bool = False
 
     def __post_init__(self) -> None:
-        require(self.max_tokens > 0, "max_tokens", "must be at least 1")
+        least = {"transformers": 3, "skip_thoughts": 2}.get(self.kind, 1)  # a word, and the marks around it
+        require(self.max_tokens >= least, "max_tokens", f"must be at least {least} for kind: {self.kind}")
         require(self.limit is None or self.limit > 0, "limit", "must be at least 1, or null")
         require(self.vectors is None or self.kind == "skip_thoughts", "vectors", "belongs to kind: skip_thoughts alone")
         require(self.limit is None or self.kind != "transformers", "limit", "belongs to word2vec files")
@@ -65,12 +66,19 @@ class Backbone(Strict, frozen=True, kw_only=True):
     pixels: Literal["kinetics", "imagenet", "slowfast"] = "kinetics"
     weights: str | None = None
 
+    def __post_init__(self) -> None:
+        at_least(self, 1, "width")
+
 
 class Heads(Strict, frozen=True, kw_only=True):
     """Projection heads: video Linear(feat, dim); text Linear(., hidden)-BN-ReLU-Linear(hidden, dim)."""
 
     dim: int = 256
     hidden: int = 512
+
+    def __post_init__(self) -> None:
+        require(self.dim >= 2, "dim", "must be at least 2: unit vectors of fewer numbers are all alike")
+        at_least(self, 1, "hidden")
 
 
 class Objective(Strict, frozen=True, kw_only=True):
@@ -108,13 +116,22 @@ class Objective(Strict, frozen=True, kw_only=True):
     banks: Literal["fp32", "bf16"] = "fp32"
 
     def __post_init__(self) -> None:
-        require(self.tau > 0, "tau", "must be positive")
+        positive(self, "tau")
+        at_least(self, 1, "noise")
+        at_least(self, 0, "delta")
         require(0 <= self.momentum < 1, "momentum", "must be in [0, 1)")
+        exact = self.estimator == "exact" or self.name != "self_instance"
+        require(exact, "estimator", "must be exact: name: self_instance has no other")
         banked = self.name in ("cross_pair", "self_instance")
         require(banked or not self.shard_banks, "shard_banks", "belongs to objectives with banks")
         require(self.name != "persistency" or self.rho is not None, "rho", "is needed by name: persistency")
         without = self.name in ("supervised", "none")
         require(not (without and self.rho is not None), "rho", f"has no part in name: {self.name}")
+
+    @property
+    def learns_from_titles(self) -> bool:
+        """Whether titles take part, so that sentences and clips can be compared: in all but three."""
+        return self.name not in ("persistency", "supervised", "none")
 
 
 class Stage(Strict, frozen=True, kw_only=True):
@@ -135,9 +152,11 @@ class Stage(Strict, frozen=True, kw_only=True):
     warmup_epochs: int | None = None
 
     def __post_init__(self) -> None:
-        require(self.epochs > 0, "epochs", "must be at least 1")
+        at_least(self, 1, "epochs")
+        positive(self, "lr")
+        require(self.lr_text is None or self.lr_text > 0, "lr_text", "must be positive, or null to freeze")
+        require(self.patience is None or self.patience > 0, "patience", "must be at least 1, or null")
         require((self.warmup_epochs or 0) >= 0, "warmup_epochs", "must be 0 or more")
-        require(self.lr > 0, "lr", "must be positive")
 
 
 class Views(Strict, frozen=True, kw_only=True):
@@ -173,9 +192,12 @@ class Views(Strict, frozen=True, kw_only=True):
     blur_sigma: tuple[float, float] = (0.1, 2.0)
 
     def __post_init__(self) -> None:
-        for key in ("jitter_p", "gray_p", "blur_p"):
+        at_least(self, 1, "frames", "stride", "size")
+        for key in ("jitter", "jitter_p", "gray_p", "blur_p"):
             require(0 <= getattr(self, key) <= 1, key, "must be in [0, 1]")
         require(0 <= self.hue <= 0.5, "hue", "must be in [0, 0.5]")
+        require(bool(self.scales), "scales", "must not be empty: [1.0] keeps the whole short side")
+        require(all(0 < share <= 1 for share in self.scales), "scales", "must be above 0 and at most 1")
         low, high = self.short_side or (self.size, self.size)
         require(self.size <= low <= high, "short_side", "must be a range from `size` or more")
         require(0 < self.blur_sigma[0] <= self.blur_sigma[1], "blur_sigma", "must be a range of positive numbers")
@@ -215,9 +237,15 @@ class Train(Strict, frozen=True, kw_only=True):
     log: tuple[Literal["tensorboard", "wandb"], ...] = ()
 
     def __post_init__(self) -> None:
+        require(self.batch > 1, "batch", "must be at least 2: batch norm needs two samples")
+        at_least(self, 1, "per_rank", "validate_every")
+        at_least(self, 0, "weight_decay", "warmup_epochs", "checkpoint_minutes")
+        require(0 <= self.momentum < 1, "momentum", "must be in [0, 1)")
+        require(self.clip_grad is None or self.clip_grad > 0, "clip_grad", "must be positive, or null for no clipping")
+        require(self.workers is None or self.workers >= 0, "workers", "must be 0 or more, or null for one a core")
         require(self.ema is None or 0 < self.ema < 1, "ema", "must be between 0 and 1, or null")
+        rising(self, "milestones")
         require(bool(self.milestones) == (self.schedule == "step"), "milestones", "belong to schedule: step")
-        require(self.batch > 0 and self.per_rank > 0, "batch", "and per_rank must be at least 1")
         require(
             self.keep_checkpoints >= 2, "keep_checkpoints", "must be at least 2, so that a torn one has a predecessor"
         )
@@ -229,6 +257,9 @@ class Validation(Strict, frozen=True, kw_only=True):
     source: str = "kinetics"
     split: str = "val"
     n: int = 1000
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "n")
 
 
 class Experiment(Strict, frozen=True, kw_only=True):
@@ -248,5 +279,6 @@ class Experiment(Strict, frozen=True, kw_only=True):
     gpus: int = 8
 
     def __post_init__(self) -> None:
+        at_least(self, 0, "gpus")
         trains = self.objective.name != "none"
         require(trains == bool(self.stages), "stages", "are needed by every objective but `none`, which takes none")

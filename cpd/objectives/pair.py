@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from cpd.errors import ConfigError
 from cpd.objectives import cross_pair, in_batch, ranking, self_instance
 from cpd.objectives.banks import Banks, check_kind
 from cpd.objectives.cross_pair_nce import CrossPairNce
@@ -73,7 +72,6 @@ def build(
 
     Raises:
         ValueError: the objective is `none`, which is never trained, or one without texts.
-        ConfigError: the objective has no such estimator.
     """
     if objective.name == "none":
         raise ValueError("objective `none` is never trained. Hint: save the initial weights instead")
@@ -132,10 +130,6 @@ class SelfInstance:
     """Equation 2, softmax over all N pairs."""
 
     def __init__(self, objective: Objective, banks: Banks, group_N: Tensor | None = None) -> None:
-        if objective.estimator != "exact":
-            raise ConfigError(
-                f"objective.estimator: self_instance has no {objective.estimator!r}", hint="set it to exact"
-            )
         self.tau, self.banks, self.group_N = objective.tau, banks, group_N
 
     def __call__(self, v_BD: Tensor, t_BD: Tensor, index_B: Tensor) -> dict[str, Tensor]:

@@ -169,11 +169,6 @@ def test_views_are_those_of_single_decodes(table: SampleTable, crops: int, worke
         assert np.array_equal(view.clips_VTHWC.numpy(), np.stack(wanted))
 
 
-def test_other_crops_are_refused(table: SampleTable) -> None:
-    with pytest.raises(CpdError, match="crops is 2"):
-        view_loader(table, [0], views=FeatureViews(crops=2), workers=0)
-
-
 def test_loading_leaves_the_random_state_alone(table: SampleTable) -> None:
     before = torch.get_rng_state()
     batches_of(table, workers=1)
