@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cpd.errors import CpdError
 from cpd.evaluate.features import features_path, load
-from cpd.evaluate.result import settings_of
+from cpd.evaluate.result import reads_features, settings_of
 from cpd.fileio import read_jsonl
 from cpd.sources.plan import chunk_names
 
 if TYPE_CHECKING:
     from cpd.config import Config
     from cpd.evaluate.result import Result
-
-FEATURES = ("knn", "linear", "zeroshot", "retrieval")
 
 
 class Item(NamedTuple):
@@ -74,7 +72,7 @@ def samples(results: Path, source: str, *chunks: str) -> tuple[Item, ...]:
 
 def _failed(config: Config, result: Result, wanted: set[str]) -> int:
     """Test items that could not be decoded: a fine-tuning counts them itself, features name them."""
-    if result.protocol not in FEATURES:
+    if not reads_features(result.protocol):
         return int(result.values.get("failed", 0))
     dataset = config.datasets[result.dataset]
     path = features_path(config, result.run, source=dataset.source, split=dataset.test)

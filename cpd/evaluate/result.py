@@ -21,14 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PACKAGES = ("torch", "torchvision", "transformers", "numpy", "av", "opencv-python-headless")
-FROZEN = ("knn", "linear", "zeroshot", "retrieval")
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What stands in `R/eval/{run}/{protocol}/{dataset}-{split}.json`.
 
     Attributes:
-        protocol: knn, linear, finetune, zeroshot or retrieval.
+        protocol: knn, linear, finetune, zeroshot, retrieval, or one that was added (docs/extending.md).
         run: `EXPERIMENT`, or `EXPERIMENT@SEED` for seeds other than 0.
         experiment: name of the experiment.
         seed: seed of the run.
@@ -94,12 +93,17 @@ def settings_of(config: Config, run: str) -> Evaluate:
     return evaluation(config, parse_run(run)[0])
 
 
+def reads_features(protocol: str) -> bool:
+    """Whether a protocol reads the features of `cpd features`, seen in `evaluate.features`: all but fine-tuning."""
+    return protocol != "finetune"
+
+
 def config_digest(config: Config, run: str, *, protocol: str, dataset: str) -> str:
-    """Digest of every setting that a result depends on: experiment, data set, protocol and views."""
+    """Digest of every setting that a result depends on: experiment, data set, protocol (None: it has none), views."""
     name, seed = parse_run(run)
     protocols = settings_of(config, run)
-    settings = [experiment(config, name), seed, config.datasets[dataset], getattr(protocols, protocol)]
-    views = [protocols.features] if protocol in FROZEN else []
+    settings = [experiment(config, name), seed, config.datasets[dataset], getattr(protocols, protocol, None)]
+    views = [protocols.features] if reads_features(protocol) else []
     return hashlib.sha256(to_json(settings + views).encode()).hexdigest()
 
 
@@ -134,7 +138,7 @@ def make_result(
     """
     name, seed = parse_run(run)
     protocols = settings_of(config, run)
-    views = protocols.features if protocol in FROZEN else protocols.finetune.test
+    views = protocols.features if reads_features(protocol) else protocols.finetune.test
     return Result(
         protocol=protocol,
         run=run,

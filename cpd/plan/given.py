@@ -56,7 +56,7 @@ def of_source(config: Config, name: str) -> list[Given]:
     if config.demo is not None:
         return []
     source = config.sources[name]
-    where = SOURCES[source.kind]
+    where = SOURCES.get(source.kind, "docs/data.md")
     first = {path: split for split, path in reversed(source.lists.items())}  # one file may stand under several splits
     found = [
         Given(key=f"sources.{name}.lists.{split}", path=Path(path), where=where)

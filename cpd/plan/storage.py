@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 BANKED = ("cross_pair", "self_instance")
 TEXT_WIDTH = {"transformers": 768, "skip_thoughts": 4800, "word2vec": 300}  # E of the published encoders
+USUAL_TEXT_WIDTH = 768  # of another kind: the heads are few of the bytes, and no encoder is loaded to count them
 FLOAT = 4
 WIDTH = {"fp32": FLOAT, "bf16": 2}
 
@@ -34,7 +35,7 @@ def weights(config: Config, exp: Experiment) -> int:
     parameters, width = network_size(exp.backbone)
     trained = any(stage.lr_text is not None for stage in exp.stages)
     demo, kind = config.demo, config.encoders[exp.encoder].kind
-    text_width = demo.encoder_dim if demo and kind == "transformers" else TEXT_WIDTH[kind]
+    text_width = demo.encoder_dim if demo and kind == "transformers" else TEXT_WIDTH.get(kind, USUAL_TEXT_WIDTH)
     heads = width * exp.heads.dim + exp.heads.hidden * (text_width + exp.heads.dim)
     return FLOAT * (parameters + heads + (config.plan.language_model if trained else 0))
 

@@ -12,7 +12,7 @@ from cpd import tables
 from cpd.config import experiment
 from cpd.errors import ConfigError
 from cpd.evaluate.predictions import predictions_path
-from cpd.evaluate.result import FROZEN, parse_run, run_name
+from cpd.evaluate.result import parse_run, reads_features, run_name
 from cpd.sources.plan import chunk_names
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def predicted(config: Config) -> list[Measurement]:
 
 def mapped(config: Config) -> list[tuple[str, str]]:
     """(run, dataset) of the map: the first dataset that both shown runs have frozen features of."""
-    frozen = [found for found in predicted(config) if found.protocol in FROZEN]
+    frozen = [found for found in predicted(config) if reads_features(found.protocol)]
     both = shown(config).both
     common = [d for d in _datasets(frozen) if {found.run for found in frozen if found.dataset == d} == set(both)]
     return [(run, dataset) for dataset in common[:1] for run in both]
@@ -121,8 +121,9 @@ def _known(config: Config, key: str, run: str | None) -> str | None:
 
 def _favourite(config: Config) -> str | None:
     rows = Counter(row.run for table in config.tables.values() for row in table.rows if row.run)
-    trained = [name for name in _selected(config) if _learns_from_titles(config, name)]
-    best = max(trained, key=lambda name: rows[name], default=None)
+    trained = [name for name in _selected(config) if _is_trained(config, name)]
+    on_titles = [name for name in trained if experiment(config, name).objective.learns_from_titles]
+    best = max(on_titles or trained, key=lambda name: rows[name], default=None)
     return run_name(best, config.seeds[0]) if best else None
 
 
@@ -137,6 +138,6 @@ def _selected(config: Config) -> list[str]:
     return list(dict.fromkeys(config.run))
 
 
-def _learns_from_titles(config: Config, name: str) -> bool:
+def _is_trained(config: Config, name: str) -> bool:
     exp = experiment(config, name)
-    return exp.objective.name not in ("none", "supervised") and not exp.shuffle_titles
+    return exp.objective.name != "none" and not exp.shuffle_titles

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from cpd.evaluate.features import Features
     from cpd.search.place import Place
 
-ON_TITLES = ("cross_pair", "self_instance", "ranking", "info_nce")  # objectives
 STALE = "delete it and run `cpd features` again"
 
 
@@ -148,7 +147,7 @@ def _has_text(exp: Experiment, folder: Path) -> bool:
     report = folder / "import.json"
     if report.exists():
         return "the text head" not in read_json(report)["absent"]
-    return exp.objective.name in ON_TITLES
+    return exp.objective.learns_from_titles
 
 
 def _views(path: Path, found: Features) -> FeatureViews:

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 _OUTAGE = 8  # so many ids in a row without an answer: the network is at fault, not they
 _LONGEST_BACKOFF = 300.0
-TITLED = ("titles", "folder", "lsmdc", "instagram")  # kinds of source whose list says the title
+UNTITLED = ("kinetics",)  # kinds of source whose list says no title: it is the page's
 
 
 class Job:
@@ -140,7 +140,7 @@ class Job:
         """What the store holds whole, with the interval that is wanted; with or without a ledger row."""
         key = media_key(self.name, pair.id)
         if not self.crawl.media:
-            crawled = "" if self.source.kind in TITLED else self.store.title(key)
+            crawled = self.store.title(key) if self.source.kind in UNTITLED else ""
             return None if crawled is None else outcome.titled(pair, title=self._title(pair, crawled))
         record = self.store.record(key)
         if record is None or record.section != self._section(pair) or not self.store.is_intact(record, key=key):
@@ -201,7 +201,7 @@ class Job:
 
     def _title(self, pair: Pair, crawled: str) -> str:
         """The list's title where lists have titles, even an empty one; else the page's."""
-        return pair.title if self.source.kind in TITLED else crawled
+        return crawled if self.source.kind in UNTITLED else pair.title
 
     def _section(self, pair: Pair) -> tuple[float, float] | None:
         return (pair.start, pair.end) if self.crawl.sections and pair.end is not None else None

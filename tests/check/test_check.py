@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from cpd.check.counts import problems_of_counts
 from cpd.check.results import check
 from cpd.check.values import problems_of_values
 from cpd.cli import main
@@ -112,6 +113,15 @@ def test_failures_of_the_features_are_asked_only_when_n_is_not_the_lists(world: 
     world.put("cpd-r34", "retrieval", retrieval(rank=1.0), n=3)
     problems = check(world.config).problems
     assert [problem for problem in problems if "features/cpd-r34/kinetics-val" in problem], problems
+
+
+def test_a_protocol_that_was_added_is_one_on_features(world: World) -> None:
+    """Those that could not be decoded are named by its features, as for the protocols that there are."""
+    world.put("cpd-r34", "centroid", {"emb": {"top1": 50.0}}, n=4)
+    result = read_result(world.result("cpd-r34", "centroid"))
+    assert [
+        problem for problem in problems_of_counts(world.config, result) if "features/cpd-r34/kinetics-val" in problem
+    ]
 
 
 def test_nested_values_are_walked(world: World) -> None:

@@ -81,3 +81,25 @@ def test_msgspec_struct_is_the_json_of_the_contract() -> None:
         "protocol", "run", "experiment", "seed", "dataset", "split", "values", "n", "views", "config_digest",
         "code_digest", "versions", "world_size", "wall_seconds", "inputs",
     }  # fmt: skip
+
+
+def test_a_protocol_that_was_added_is_recorded_as_on_frozen_features(configfiles: list[Path], tmp_path: Path) -> None:
+    """It has no settings of its own and stands in no list: views and digest are those of the features."""
+
+    def digest(text: str) -> str:
+        (tmp_path / "more.yaml").write_text(text)
+        config = load_config(*configfiles, tmp_path / "more.yaml")
+        return r.config_digest(config, "cpd-r34", protocol="centroid", dataset="kinetics")
+
+    base = digest("seeds: [0]")
+    assert base == digest("evaluate: {finetune: {epochs: 3}, knn: {k: 3}}")
+    assert base != digest("evaluate: {features: {clips: 2}}")
+    config = load_config(*configfiles)
+    made = {
+        protocol: r.make_result(
+            config, "cpd-r34", protocol=protocol, dataset="kinetics", split="test", values={}, n=1, inputs={},
+            wall_seconds=1.0, code=["cpd.errors"],
+        )
+        for protocol in ("centroid", "finetune", "knn")
+    }  # fmt: skip
+    assert made["centroid"].views == made["knn"].views != made["finetune"].views
