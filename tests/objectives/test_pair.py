@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cpd.config import Objective
-from cpd.errors import ConfigError, CpdError
+from cpd.errors import CpdError
 from cpd.objectives import cross_pair, pair, self_instance
 from cpd.objectives.noise import NoiseSource, derive_seed
 
@@ -131,11 +131,6 @@ def test_ranks_agree_after_updating_with_unequal_batches():
 def test_none_is_never_built():
     with pytest.raises(ValueError, match="never trained"):
         pair.build(Objective(name="none"), n=4, dim=2, seed=0, device="cpu")
-
-
-def test_an_estimator_that_does_not_exist_is_refused():
-    with pytest.raises(ConfigError, match=r"objective\.estimator"):
-        pair.build(Objective(name="self_instance", estimator="nce"), n=4, dim=2, seed=0, device="cpu")
 
 
 def test_a_checkpoint_of_another_objective_is_refused():
