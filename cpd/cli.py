@@ -91,7 +91,8 @@ def _exit_code(module: ModuleType, args: argparse.Namespace) -> int:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        print(f"error: {error.filename}: {error.strerror}\nHint: make it writable and run again", file=sys.stderr)
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}\nHint: make it writable and run again", file=sys.stderr)
         return EX_TEMPFAIL
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ from cpd.errors import CpdError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -27,12 +30,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".tmp.{os.getpid()}.{secrets.token_hex(4)}.{target.name}")
     try:
-        yield beside
-        fsync(beside)
-        os.replace(beside, target)
-        fsync(target.parent)
+        with named_errors(target):
+            yield beside
+            fsync(beside)
+            os.replace(beside, target)
+            fsync(target.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_errors(path: str | Path) -> Iterator[None]:
+    """Name the file in errors of a full disk, or of a quota: Python says what is wrong, but not where."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in FULL:
+            error.filename = str(path)
+        raise
 
 
 def fsync(path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cpd.engine.trackers import Tracker, numbers_of
+from cpd.fileio import named_errors
 
 
 class MetricsLog:
@@ -27,11 +28,15 @@ class MetricsLog:
         self.trackers = trackers
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add one row; numbers that JSON lacks become their names ("nan", "inf")."""
+        """Add one row; numbers that JSON lacks become their names ("nan", "inf").
+
+        Raises:
+            OSError: it could not be written; the error names the file.
+        """
         if not self.writes:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as handle:
+        with named_errors(self.path), open(self.path, "a", encoding="utf-8") as handle:
             handle.write(json.dumps(_plain(row), sort_keys=True, allow_nan=False) + "\n")
         if self.trackers:
             numbers = numbers_of(
@@ -49,7 +54,7 @@ class MetricsLog:
         """Bytes that are safely on the disk now; a checkpoint remembers them."""
         if not self.path.exists():
             return 0
-        with open(self.path, "rb") as handle:
+        with named_errors(self.path), open(self.path, "rb") as handle:
             os.fsync(handle.fileno())
             return os.fstat(handle.fileno()).st_size
 

@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from cpd.config import Config
 from cpd.digest import code_digest
-from cpd.engine import distributed
+from cpd.engine import distributed, together
 from cpd.engine.distributed import World
 from cpd.errors import CpdError
 from cpd.evaluate.embed import Embedded, Parts, embed
 from cpd.evaluate.result import hash_inputs, model_path, settings_of, versions
-from cpd.fileio import atomic_path, give_usual_mode
+from cpd.tensors import write_tensors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cpd.models.checkpoint import Embedder
     from cpd.shards.read import SampleTable
 
@@ -84,8 +85,20 @@ def features_path(config: Config, run: str, *, source: str, split: str) -> Path:
     return Path(config.results) / "features" / run / f"{source}-{split}.safetensors"
 
 
+def parts_folder(config: Config, run: str, *, source: str, split: str) -> Path:
+    """Where an extraction keeps what it has done; one process at a time works there (`cpd.engine.runlock`)."""
+    return features_path(config, run, source=source, split=split).with_suffix(".parts")
+
+
 def extract(
-    config: Config, run: str, *, source: str, split: str, embedder: Embedder | None = None, world: World = ALONE
+    config: Config,
+    run: str,
+    *,
+    source: str,
+    split: str,
+    embedder: Embedder | None = None,
+    world: World = ALONE,
+    stop: Callable[[], str] = lambda: "",
 ) -> Path:
     """Embed every video of a split and write the file; one that is there already, of the same inputs, views and code,
     is left alone. A killed extraction goes on with the part it was at.
@@ -97,8 +110,11 @@ def extract(
         split: its split.
         embedder: the loaded run, to spare loading it again.
         world: which rank this is. Ranks share the videos; the first writes the file, which is that of a single rank.
+        stop: asked before each part for a reason to stop, "" for none.
 
     Raises:
+        Requeue: `stop` gave a reason; the parts made so far are kept.
+        Lost: another process took the lock of the parts; no file was written.
         CpdError: run or shards are missing, no sample could be decoded, or a feature is not finite (keys are named).
     """
     from cpd.models.checkpoint import load_embedder
@@ -110,9 +126,10 @@ def extract(
     path = features_path(config, run, source=source, split=split)
     if distributed.gather_objects(_is_there(path, provenance), world)[0]:
         return path
-    parts = Parts(path.with_suffix(".parts"), identity=provenance)
+    parts = Parts(parts_folder(config, run, source=source, split=split), identity=provenance)
     views = settings_of(config, run).features
-    embed(embedder, table, views, parts=parts, desc=f"features {source}-{split}", world=world)
+    embed(embedder, table, views, parts=parts, desc=f"features {source}-{split}", world=world, stop=stop)
+    together.check_lock(world)
     if world.first:
         save(path, _features(embedder, table, parts.joined(len(table)), provenance))
         parts.remove()
@@ -155,7 +172,7 @@ def save(path: str | Path, features: Features) -> None:
     """Write features, whole or not at all.
 
     Raises:
-        CpdError: a value is not finite.
+        CpdError: a value is not finite, or the disk is full.
     """
     _require_finite(path, features)
     rows = _Rows(
@@ -168,9 +185,7 @@ def save(path: str | Path, features: Features) -> None:
     tensors = {"emb": features.emb_ND, "res5": features.res5_NF, "text_emb": features.text_ND}
     tensors["rows"] = torch.frombuffer(bytearray(msgspec.json.encode(rows)), dtype=torch.uint8)
     provenance = json.dumps(features.provenance, sort_keys=True)
-    with atomic_path(path) as beside:
-        save_file(tensors, beside, metadata={"provenance": provenance})
-        give_usual_mode(beside)
+    write_tensors(path, tensors, metadata={"provenance": provenance})
 
 
 def load(path: str | Path) -> Features:

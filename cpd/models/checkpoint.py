@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from cpd.config import Encoder, Experiment
 from cpd.errors import CpdError
-from cpd.fileio import atomic_path, give_usual_mode, read_json, sha256_file, write_json
+from cpd.fileio import read_json, sha256_file, write_json
 from cpd.models import resnet3d
 from cpd.models.embedder import Embedder as Embedder
 from cpd.models.resnet3d import SlowResNet
 from cpd.models.two_tower import TwoTower
+from cpd.tensors import write_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,6 +67,9 @@ def save_run(folder: str | Path, model: TwoTower, exp: Experiment, encoder: Enco
         model: the bare model (out of its DDP wrapper).
         exp: what was trained.
         encoder: the language model it began with.
+
+    Raises:
+        CpdError: the weights could not be written (a full disk); what was there before is untouched.
     """
     adopted = model.adopted is not None and model.adopted.has(LANGUAGE_MODEL)
     write_run(
@@ -84,9 +88,7 @@ def write_run(
     """`save_run`, told where the encoder is and whether the language model's weights stand in model.safetensors."""
     state = model.state_dict()
     kept = {name: _plain(value) for name, value in state.items() if with_text or not name.startswith(LANGUAGE_MODEL)}
-    with atomic_path(folder / WEIGHTS) as beside:
-        save_file(kept, beside, metadata={"format": "pt"})
-        give_usual_mode(beside)
+    write_tensors(folder / WEIGHTS, kept, metadata={"format": "pt"})
     run = RunConfig(
         experiment=exp,
         encoder=encoder,

@@ -14,6 +14,7 @@ from cpd.models.card import model_card
 from cpd.models.checkpoint import CONFIG, load_embedder, read_config, write_run
 from cpd.models.sentence_tower import FrozenTower
 from cpd.models.text_tower import TextTower
+from cpd.tensors import disk_errors
 from cpd.text.folders import whole_folder
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def export_run(run_folder: str | Path, target: str | Path, *, results: Path | No
 def _save_encoder(tower: SentenceTower, encoder: Encoder, folder: Path) -> Encoder:
     """Write the language model into `folder`; the encoder with its paths from there."""
     if isinstance(tower, TextTower):
-        tower.encoder.save_pretrained(folder / ENCODER)  # type: ignore[operator]
+        with disk_errors(folder / ENCODER):
+            tower.encoder.save_pretrained(folder / ENCODER)  # type: ignore[operator]
         for weights in (folder / ENCODER).glob("*.safetensors"):
             give_usual_mode(weights)
         tower.tokenizer.save_pretrained(folder / ENCODER)

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from cpd.errors import EX_TEMPFAIL, CpdError
-from cpd.fileio import fsync
+from cpd.fileio import fsync, named_errors
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -81,7 +81,8 @@ class Ledger:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._handle.close()
+        with named_errors(self.path):
+            self._handle.close()
 
     def append(
         self, identity: str, status: str, *, reason: str = "", attempt: int = 0, bytes: int = 0, sha256: str = ""
@@ -97,9 +98,10 @@ class Ledger:
             bytes=bytes,
             sha256=sha256,
         )
-        self._handle.write((b"\n" if self._torn else b"") + msgspec.json.encode(row) + b"\n")
-        self._handle.flush()
-        os.fsync(self._handle.fileno())
+        with named_errors(self.path):
+            self._handle.write((b"\n" if self._torn else b"") + msgspec.json.encode(row) + b"\n")
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
         if self._seq == 0:
             fsync(self.path.parent)
         self._torn = False

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from cpd.errors import CpdError
-from cpd.fileio import fsync, read_jsonl, write_jsonl
+from cpd.fileio import fsync, named_errors, read_jsonl, write_jsonl
 from cpd.sources.pair import Pair
 from cpd.sources.readers import read_pairs
 
@@ -67,7 +67,7 @@ def write_plan(config: Config, name: str) -> dict[str, int]:
     pairs = read_pairs(name, source)
     path = store_folder(config, name) / "plan" / "assign.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as handle:
+    with named_errors(path), open(path, "a+b") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         assigned = _read_assignment(handle, path=path)
         slots = _assign(name, source, pairs, assigned)

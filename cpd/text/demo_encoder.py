@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from cpd.errors import CpdError
 from cpd.fileio import give_usual_mode, write_json
+from cpd.tensors import disk_errors
 from cpd.text.folders import whole_folder
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ def _save(model: Any, tokenizer: Any, metrics: dict[str, Any], output: str | Pat
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with whole_folder(output) as folder:
-        model.save_pretrained(folder)
+        with disk_errors(output):
+            model.save_pretrained(folder)
         give_usual_mode(folder / "model.safetensors")
         tokenizer.save_pretrained(folder)
         write_json(folder / "metrics.json", metrics)

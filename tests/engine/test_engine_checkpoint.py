@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from cpd.engine.checkpoint import Checkpoints, differences, rng_state, set_rng_state
 from cpd.errors import EX_TEMPFAIL, CpdError
+from tests.mounts import NEEDS_MOUNTS, inside
 
 
 def state(step: int) -> dict:
@@ -145,12 +147,39 @@ def test_full_disk_leaves_the_old_one(two: Checkpoints, monkeypatch: pytest.Monk
     assert not list(two.folder.glob(".tmp*"))
 
 
-def test_a_really_full_disk(tmp_path: Path) -> None:
-    """/dev/full answers every write with ENOSPC."""
-    if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
-    with pytest.raises((RuntimeError, OSError)):
-        torch.save(state(1), "/dev/full")
+FILLS_ITS_DISK = """
+import sys, torch
+from cpd.engine.checkpoint import Checkpoints
+from cpd.errors import CpdError
+
+checkpoints = Checkpoints("disk/checkpoints", 3)
+for step in (1, 2):
+    checkpoints.save(step, {"x": torch.full((1000,), float(step))})
+before = {path.name: path.read_bytes() for path in checkpoints.folder.iterdir()}
+assert len(before) == 4
+for save in (lambda x: checkpoints.save(3, x), lambda x: checkpoints.save_part(3, 0, x)):
+    try:
+        save({"x": torch.zeros(10**6)})
+    except CpdError as error:
+        print(error.exit_code, error)
+    assert {path.name: path.read_bytes() for path in checkpoints.folder.iterdir()} == before
+    assert checkpoints.load()["x"].tolist() == [2.0] * 1000
+checkpoints.save(3, {"x": torch.full((1000,), 3.0)})
+assert checkpoints.load()["x"][0] == 3
+"""
+
+
+@NEEDS_MOUNTS
+def test_a_really_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One message with the file and exit code 75; the checkpoints before are there, byte for byte, and are loaded."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    (tmp_path / "disk").mkdir()
+    done = inside("mount -t tmpfs -o size=400k none disk", [sys.executable, "-c", FILLS_ITS_DISK], tmp_path)
+    assert done.returncode == 0, done.stderr
+    whole, part = (line for line in done.stdout.splitlines() if not line.startswith("Hint"))
+    assert whole.startswith(f"{EX_TEMPFAIL} disk/checkpoints/step-3.pt: checkpoint not written")
+    assert part.startswith(f"{EX_TEMPFAIL} disk/checkpoints/step-3.rank-0.part: checkpoint not written")
+    assert done.stdout.count("Hint: free some space and run again") == 2
 
 
 def test_clear_removes_ours_only(two: Checkpoints) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from cpd.engine.metrics import MetricsLog
 
 
@@ -17,6 +19,15 @@ def test_rows_after_a_checkpoint_are_cut(tmp_path: Path) -> None:
     log.cut(length)
     log.append({"step": 2, "loss": 0.25})
     assert [json.loads(line)["loss"] for line in log.path.read_text().splitlines()] == [0.5, 0.25]
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    """Python's own error of a write says what is wrong, but not where."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device: '.*metrics\.jsonl'"):
+        MetricsLog(tmp_path / "metrics.jsonl").append({"step": 1})
 
 
 def test_other_ranks_write_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 import json
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,11 +10,11 @@ from safetensors.torch import load_file, save_file
 import cpd
 from cpd.errors import CpdError
 from cpd.fileio import sha256_file
-from cpd.models import checkpoint
 from cpd.models.checkpoint import load_embedder, load_video, save_run
 from cpd.models.two_tower import TwoTower
 from cpd.video.transforms import to_model
 from tests.models.small_towers import distilbert, experiment, write_encoder
+from tests.mounts import NEEDS_MOUNTS, inside
 
 TITLES = ["a red ball rolls", "", "two dogs"]
 
@@ -107,11 +109,51 @@ def test_a_failure_leaves_the_old_weights(tmp_path, encoder, monkeypatch):
         path.write_bytes(b"half")
         raise OSError("no space left")
 
-    monkeypatch.setattr(checkpoint, "save_file", torn)
+    monkeypatch.setattr("safetensors.torch.save_file", torn)
     with pytest.raises(OSError, match="no space"):
         save_run(folder, model, experiment(), encoder)
     assert sha256_file(folder / "model.safetensors") == before
     assert load_embedder(folder).exp == experiment()
+
+
+FILLS_ITS_DISK = """
+import shutil, sys
+from pathlib import Path
+from cpd.config import Encoder
+from cpd.errors import CpdError
+from cpd.models import encoders
+from cpd.models.checkpoint import load_embedder, save_run
+from tests.models import small_towers
+
+encoders.TextTower = small_towers.SmallTextTower
+shutil.copytree("run", "disk/run")
+embedder = load_embedder("disk/run", device="cpu")
+size = Path("run/model.safetensors").stat().st_size
+room = shutil.disk_usage("disk").free - size // 2
+Path("disk/other").write_bytes(bytes(room))
+try:
+    save_run("disk/run", embedder.model, embedder.exp, Encoder(path=sys.argv[1]))
+except CpdError as error:
+    print(error.exit_code, error)
+print(sorted(path.name for path in Path("disk/run").iterdir()))
+load_embedder("disk/run", device="cpu")
+"""
+
+
+@NEEDS_MOUNTS
+def test_a_really_full_disk_is_one_message_and_leaves_the_old_run(tmp_path, encoder, monkeypatch):
+    _, folder = saved(tmp_path, encoder)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    (tmp_path / "disk").mkdir()
+    size = 2 * sum(path.stat().st_size for path in folder.iterdir())
+    command = [sys.executable, "-c", FILLS_ITS_DISK, encoder.path]
+    done = inside(f"mount -t tmpfs -o size={size} none disk", command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "75 disk/run/model.safetensors: not written: No space left on device (os error 28)",
+        "Hint: free some space and run again",
+        "['config.json', 'model.safetensors']",
+    ]
 
 
 def test_the_video_tower_loads_without_the_language_model(tmp_path, encoder):

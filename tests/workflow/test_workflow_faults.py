@@ -14,23 +14,12 @@ from pathlib import Path
 import pytest
 
 from cpd.cli import main
+from tests.mounts import NEEDS_MOUNTS, inside
 from tests.workflow.workflow_copies import planned, snakemake
 
 CRAWL = "results/demo/sources/kinetics/crawl/val-0000.jsonl"
 PLAN = "results/demo/sources/kinetics/plan/val-0000.jsonl"
 pytestmark = pytest.mark.slow
-
-
-def can_mount() -> bool:
-    """Whether a mount of our own is possible: root alone finds nothing that it may not write to."""
-    done = subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False)
-    return done.returncode == 0
-
-
-def inside(mounts: str, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a command with mounts that only it sees."""
-    script = ["unshare", "-m", "sh", "-ec", f'{mounts}; exec "$@"', "sh", *command]
-    return subprocess.run(script, cwd=folder, capture_output=True, text=True, check=False)
 
 
 def test_a_second_snakemake_and_a_stale_lock(clone: Path) -> None:
@@ -80,7 +69,7 @@ def test_a_clock_that_is_ahead(clone: Path) -> None:
     assert not planned(clone, CRAWL)
 
 
-@pytest.mark.skipif(not can_mount(), reason="no mounts of our own here (needs root)")
+@NEEDS_MOUNTS
 def test_results_that_cannot_be_written(clone: Path) -> None:
     """Fault 88. One clear message, and no traceback."""
     (clone / "results").mkdir()
@@ -98,7 +87,7 @@ def test_results_that_cannot_be_written(clone: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(not can_mount(), reason="no mounts of our own here (needs root)")
+@NEEDS_MOUNTS
 def test_snakemake_without_space_for_its_own_files(clone: Path) -> None:
     """Fault 88. It fails and says so; with space it goes on."""
     (clone / ".snakemake").mkdir()
