@@ -105,7 +105,7 @@ def test_defect_h_validation_is_deterministic(run: Pretraining) -> None:
 def test_defect_i_uniform_noise_needs_no_table() -> None:
     """A Python loop over N built an alias table; for N = 10^15 nothing but a plain draw can work."""
     source = NoiseSource(10**15, seed=0, device="cpu")
-    rows = source.draw_for(torch.tensor([3, 10**15 - 1]), 1000)
+    rows = source.draw_for(torch.tensor([3, 10**15 - 1]), 1000, purpose="v2t")
     assert rows.min() >= 0
     assert rows.max() < 10**15
     assert rows.double().mean().item() == pytest.approx(5e14, rel=0.1)

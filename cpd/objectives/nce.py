@@ -92,8 +92,7 @@ def _over_ranks(
     local_GM, here_GM = locate(noise_GM, shard.first, len(bank_KD))
     if keep_BM is not None:
         here_GM &= ranks.gather(keep_BM.to(torch.int8)).bool()
-    shift_G = ranks.gather(query_BD.new_full((len(query_BD),), shift))  # ranks differ until Z is agreed on
-    part_G, grad_GD = _chosen(query_GD, bank_KD, local_GM, here_GM, shift_G=shift_G)
+    part_G, grad_GD = _chosen(query_GD, bank_KD, local_GM, here_GM, shift=shift)
     total_GD = ranks.add(torch.cat([part_G[:, None], grad_GD], dim=1))[own]
     loss, grad_BD = _positive(query_BD, positive_GD[own], shift=shift)
     return loss + total_GD[:, 0].sum(), grad_BD + total_GD[:, 1:]
@@ -126,14 +125,14 @@ def _room(buffer: Tensor, rows: int, dim: int) -> Tensor:
 
 
 def _chosen(
-    query_GD: Tensor, bank_ND: Tensor, noise_GM: Tensor, keep_GM: Tensor, *, shift_G: Tensor
+    query_GD: Tensor, bank_ND: Tensor, noise_GM: Tensor, keep_GM: Tensor, *, shift: float
 ) -> tuple[Tensor, Tensor]:
     """-log(1 - h) over the noise rows that `keep_GM` marks: by anchor (G,), and its gradient (G, D)."""
     loss_G, grad_GD = query_GD.new_zeros(len(query_GD)), torch.zeros_like(query_GD)
     for anchors in _blocks(noise_GM, dim=bank_ND.shape[1]):
         anchor_K, place_K = keep_GM[anchors].nonzero(as_tuple=True)
         rows_KD = bank_ND.index_select(0, noise_GM[anchors][anchor_K, place_K]).to(query_GD.dtype)
-        logit_K = (query_GD[anchors][anchor_K] * rows_KD).sum(dim=1) - shift_G[anchors][anchor_K]
+        logit_K = (query_GD[anchors][anchor_K] * rows_KD).sum(dim=1) - shift
         loss_G[anchors] = loss_G[anchors].index_add(0, anchor_K, functional.softplus(logit_K))
         grad_GD[anchors] = grad_GD[anchors].index_add(0, anchor_K, torch.sigmoid(logit_K)[:, None] * rows_KD)
     return loss_G, grad_GD

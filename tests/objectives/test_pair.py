@@ -1,3 +1,4 @@
+import hashlib
 import io
 import math
 
@@ -140,19 +141,84 @@ def test_a_checkpoint_of_another_objective_is_refused():
 
 def test_noise_is_uniform_differs_by_draw_and_step_and_repeats_by_seed():
     source = NoiseSource(10, seed=1, device="cpu")
-    first, second = source.draw(20000), source.draw(20000)
+    first, second = source.draw(20000, purpose="v2t"), source.draw(20000, purpose="t2v")
     source.next_step()
-    third = source.draw(20000)
-    assert not torch.equal(first, second)
-    assert not torch.equal(first, third)
-    assert torch.equal(first, NoiseSource(10, seed=1, device="cpu").draw(20000))
-    counts = torch.bincount(first, minlength=10)
-    assert ((counts - 2000).square() / 2000).sum() < 40  # chi-square with 9 degrees of freedom, p about 1e-5
+    third, other = source.draw(20000, purpose="v2t"), NoiseSource(10, seed=2, device="cpu").draw(20000, purpose="v2t")
+    assert all(not torch.equal(first, draw) for draw in (second, third, other))
+    assert torch.equal(first, NoiseSource(10, seed=1, device="cpu").draw(20000, purpose="v2t"))
+    for draw in (first, second, third, other):
+        assert chi_square(draw, 10) < 40  # 9 degrees of freedom, p about 1e-5
+    places = NoiseSource(10, seed=1, device="cpu").draw_for(torch.arange(20000), 1, purpose="v2t")
+    assert chi_square(places[:, 0], 10) < 40  # one place of neighbouring instances
+    assert chi_square(10 * places[:-1, 0] + places[1:, 0], 100) < 180  # and their pairs: 99 degrees, p about 1e-6
+    assert chi_square(10 * first[:-1] + first[1:], 100) < 180
+
+
+def chi_square(draw, n):
+    want = len(draw) / n
+    return ((torch.bincount(draw, minlength=n) - want).square() / want).sum()
+
+
+def test_an_anchor_s_noise_does_not_depend_on_its_batch():
+    """The same rows in a whole batch, in parts of it, and by a twin in Python's integers."""
+    source, index = NoiseSource(10**6 + 3, seed=5, device="cpu"), torch.tensor([7, 0, 10**9, 7])
+    source.next_step()
+    whole = source.draw_for(index, 9, purpose="t2v")
+    parts = [source.draw_for(part, 9, purpose="t2v") for part in (index[2:], index[:2], index[:0])]
+    assert torch.equal(whole, torch.cat([parts[1], parts[2], parts[0]]))
+    assert torch.equal(whole[0], whole[3])
+    start = int.from_bytes(hashlib.blake2b(repr((5, 1, "t2v")).encode(), digest_size=8).digest(), "little")
+    for row, instance in zip(whole.tolist(), index.tolist(), strict=True):
+        first = splitmix64(start + instance * 0x9E3779B97F4A7C15)
+        words = [splitmix64(first + place * 0x9E3779B97F4A7C15) for place in range(1, 10)]
+        assert row == [word % 2**63 % (10**6 + 3) for word in words]
+
+
+def splitmix64(state):
+    """As Vigna's splitmix64.c writes it."""
+    z = state % 2**64
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+    return z ^ (z >> 31)
+
+
+def test_the_twin_is_splitmix64():
+    """The first words for the seed 1234567, as the reference implementation gives them."""
+    words = [splitmix64(1234567 + place * 0x9E3779B97F4A7C15) for place in (1, 2, 3)]
+    assert words == [6457827717110365317, 3203168211198807973, 9817491932198370423]
+
+
+@pytest.mark.parametrize("name", ["nce", "nce-ema"])
+def test_nce_does_not_depend_on_how_a_batch_is_cut(name):
+    """Losses of the first step, too, and Z, of micro-batches of 6, of 4 and 2, and of single pairs."""
+    cuts = ([6], [4, 2], [1] * 6)
+    objectives = [build(name) for _ in cuts]
+    for step in range(3):
+        v, t, index = batch(step)
+        losses = []
+        for objective, sizes in zip(objectives, cuts, strict=True):
+            pieces = zip(*(x.split(sizes) for x in (v, t, index)), strict=True)
+            losses.append(sum(objective(*piece)["loss"].item() * len(piece[0]) / 6 for piece in pieces))
+            objective.update(v, t, index)
+        assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+        assert len({objective.log_z for objective in objectives}) == 1
+
+
+def test_the_first_step_s_z_is_that_of_its_features_in_expectation():
+    """Random rows are uniform on the sphere, whose mean of exp(s / tau) is one number for any unit feature."""
+    of_banks, of_features = [], []
+    for seed in range(40):
+        objective = pair.build(Objective(estimator="nce", noise=500), n=2000, dim=16, seed=seed, device="cpu")
+        of_banks.append(objective._first_log_z())
+        v, t = torch.nn.functional.normalize(torch.ones(2, 1, 16), dim=2)
+        of_features.append(objective._estimate(v, t))
+    means = [torch.tensor(z).exp().mean() for z in (of_banks, of_features)]
+    assert means[0].item() == pytest.approx(means[1].item(), rel=0.1)
 
 
 def test_anchors_get_different_uniform_rows_from_one_stream():
     one, two = NoiseSource(50, seed=1, device="cpu"), NoiseSource(50, seed=1, device="cpu")
-    a, b = one.draw_for(torch.tensor([3]), 200), two.draw_for(torch.tensor([17]), 200)
+    a, b = (source.draw_for(torch.tensor([i]), 200, purpose="v2t") for source, i in ((one, 3), (two, 17)))
     assert not torch.equal(a, b)
     assert a.min() >= 0
     assert a.max() < 50
