@@ -15,6 +15,7 @@ import torch
 from torch.nn.functional import normalize
 
 from cpd.config import Clips, Experiment, FeatureViews
+from cpd.errors import CpdError
 from cpd.models.two_tower import TwoTower
 from cpd.video.cut import cut
 from cpd.video.probe import VideoError
@@ -22,6 +23,8 @@ from cpd.video.transforms import to_model
 from cpd.video.views import all_views
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 CLIPS_AT_ONCE = 30
@@ -44,7 +47,15 @@ class Embedder:
 
         Returns:
             emb_BD, unit rows; and res5_BF, the mean of res5 over time and space.
+
+        Raises:
+            CpdError: one clip without B, other axes or another type.
         """
+        if clip_BTHWC.dim() != 5 or clip_BTHWC.shape[-1] != 3 or clip_BTHWC.dtype != torch.uint8:
+            raise CpdError(
+                f"clips of shape {tuple(clip_BTHWC.shape)} and {clip_BTHWC.dtype}",
+                hint="give uint8 RGB of shape (clips, frames, height, width, 3); of one clip, clip[None]",
+            )
         emb_BD, res5_BF = self.model.embed_video(to_model(clip_BTHWC.to(self.device)))
         return emb_BD.float().cpu(), res5_BF.float().cpu()
 
@@ -87,10 +98,28 @@ class Embedder:
         return FeatureViews(clips=10, crops=1, frames=own.frames, stride=own.stride, size=own.size * 8 // 7)
 
     @torch.no_grad()
-    def embed_sentences(self, sentences: list[str], *, batch: int = 256) -> Tensor:
-        """Unit rows (N, D) of N sentences, `batch` at a time."""
-        t_NE = self.model.text.encode(sentences, batch_size=batch)
+    def embed_sentences(self, sentences: Sequence[str], *, batch: int = 256) -> Tensor:
+        """Unit rows (N, D) of N sentences, `batch` at a time.
+
+        Args:
+            sentences: a list of texts, which may be empty.
+            batch: how many are encoded at once.
+
+        Raises:
+            CpdError: `sentences` is one text, whose letters would be taken for sentences, or one of them is no text.
+        """
+        t_NE = self.model.text.encode(_texts(sentences), batch_size=batch)
         return self.model.embed_text(t_NE.to(self.device)).float().cpu()
+
+
+def _texts(sentences: Sequence[str]) -> list[str]:
+    if isinstance(sentences, str | bytes):
+        raise CpdError(f"{sentences!r}: one text, not a list of them", hint="give [text], and take row 0 of what comes")
+    texts = list(sentences)
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise CpdError(f"sentences[{place}] is of type {type(text).__name__}: {text!r}", hint="give texts")
+    return texts
 
 
 def _views(

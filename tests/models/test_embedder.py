@@ -9,6 +9,7 @@ import torch
 
 import cpd
 from cpd.config import Clips, Encoder, FeatureViews, Views
+from cpd.errors import CpdError
 from cpd.models.checkpoint import save_run
 from cpd.models.embedder import Embedder
 from cpd.models.two_tower import TwoTower
@@ -38,6 +39,30 @@ def write_video(path: Path, *, frames: int = 24, width: int = 64, height: int = 
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
     return path
+
+
+def test_one_sentence_is_not_a_list_of_letters(embedder: Embedder) -> None:
+    with pytest.raises(CpdError, match=r"'a red square': one text, not a list of them\nHint: give \[text\]"):
+        embedder.embed_sentences("a red square")
+    with pytest.raises(CpdError, match=r"sentences\[1\] is of type NoneType"):
+        embedder.embed_sentences(["a red square", None])  # type: ignore[list-item]
+    want = embedder.embed_sentences(["a red square", ""])
+    assert want.shape == (2, 8)
+    assert torch.equal(embedder.embed_sentences(("a red square", "")), want)
+    assert embedder.embed_sentences([]).shape == (0, 8)
+
+
+@pytest.mark.parametrize(
+    "clips",
+    [
+        torch.zeros(2, 32, 32, 3, dtype=torch.uint8),
+        torch.zeros(1, 3, 2, 32, 32, dtype=torch.uint8),
+        torch.zeros(1, 2, 32, 32, 3),
+    ],
+)
+def test_clips_of_another_form_are_refused(embedder: Embedder, clips: torch.Tensor) -> None:
+    with pytest.raises(CpdError, match=rf"clips of shape \({', '.join(map(str, clips.shape))}\) and {clips.dtype}"):
+        embedder.embed_clips(clips)
 
 
 @pytest.mark.parametrize("crops", [1, 3])
