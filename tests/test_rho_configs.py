@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from cpd.config import Config, Linear, evaluation, experiment, load_config
+from cpd.engine.states import run_states
 from cpd.paper import PUBLISHED
 
 ROOT = Path(__file__).parent.parent
@@ -90,6 +91,14 @@ def test_cross_pair_with_persistency_differs_from_cross_pair_in_that_alone() -> 
 
 def demo_rows(config: Config) -> list[str]:
     return [row.run for row in config.tables["rho"].rows if row.run and experiment(config, row.run).objective.rho]
+
+
+def test_the_demo_runs_the_demos_own_rows_and_every_row_of_this_table() -> None:
+    """`cpd status --runs` lists what `run` names; nothing else of what is built goes by it."""
+    plain = load_config(ROOT / "config.yaml", ROOT / "config.demo.yaml")
+    assert DEMO.run[: len(plain.run)] == plain.run
+    assert set(DEMO.run[len(plain.run) :]) == set(demo_rows(DEMO))
+    assert {state.run for state in run_states(DEMO)} >= {row.run for row in DEMO.tables["rho"].rows}
 
 
 def test_the_demo_is_small_and_sees_as_many_clips_as_its_other_rows() -> None:

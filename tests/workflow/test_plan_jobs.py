@@ -14,7 +14,11 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("overlays", [(), DEMO, (*DEMO, "config.demo-seeds.yaml")], ids=["paper", "demo", "seeds"])
+@pytest.mark.parametrize(
+    "overlays",
+    [(), DEMO, (*DEMO, "config.demo-seeds.yaml"), (*DEMO, "config.demo-rho.yaml")],
+    ids=["paper", "demo", "seeds", "rho"],
+)
 def test_the_default_target(clone: Path, overlays: tuple[str, ...]) -> None:
     config = load_config(*(ROOT / name for name in ("config.yaml", *overlays)))
     assert build(config).total.jobs == dict(planned(clone, configfiles=overlays))
@@ -26,3 +30,14 @@ def test_one_table(clone: Path, table: str) -> None:
     config = load_config(ROOT / "config.yaml", ROOT / "config.demo.yaml")
     jobs = planned(clone, f"{config.results}/tables/{table}.md")
     assert build(config, [table]).total.jobs == dict(jobs)
+
+
+@pytest.mark.slow
+def test_the_table_of_persistency_in_the_demo(clone: Path) -> None:
+    """The one target of `make demo-rho`: a pretraining, two splits of features, two probes for each of its rows."""
+    overlays = (*DEMO, "config.demo-rho.yaml")
+    config = load_config(*(ROOT / name for name in ("config.yaml", *overlays)))
+    jobs = planned(clone, f"{config.results}/tables/rho.md", configfiles=overlays)
+    assert build(config, ["rho"]).total.jobs == dict(jobs)
+    rows = len(config.tables["rho"].rows)
+    assert [jobs[rule] for rule in ("pretrain", "features", "knn", "linear")] == [rows, 2 * rows, rows, rows]

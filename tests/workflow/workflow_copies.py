@@ -15,6 +15,7 @@ PARTS = (
     "config.yaml",
     "config.demo.yaml",
     "config.demo-seeds.yaml",
+    "config.demo-rho.yaml",
     "workflow",
     "profiles",
     "envs",
