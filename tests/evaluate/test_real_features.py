@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 import cpd
 from cpd.cli import main
+from cpd.evaluate.zeroshot import draw_classes
 from tests.small_corpus import write_corpus
 
 pytestmark = pytest.mark.slow
@@ -93,6 +94,22 @@ def test_zeroshot_against_one_cosine_at_a_time(results: Path) -> None:
     assert [int(np.argmax(row)) for row in cosines] == [best[0] for best in told["top5"]["all"]]
     hits = [classes[int(np.argmax(row))] == label for row, label in zip(cosines, truth, strict=True)]
     assert values["all"]["top1"] == pytest.approx(100 * np.mean(hits))
+    scores, shares = [], []
+    for draw in range(4):
+        drawn = draw_classes(classes, size=3, draw=draw)
+        hits = []
+        for row, label in zip(cosines, truth, strict=True):
+            if label in drawn:
+                hits.append(max(drawn, key=lambda name: row[classes.index(name)]) == label)
+        if hits:
+            scores.append(100 * sum(hits) / len(hits))
+            shares.append(100 * len(hits) / len(truth))
+    mean = sum(scores) / len(scores)
+    assert len(classes) > 3
+    assert values["3"]["draws"] == len(scores) > 1
+    assert values["3"]["top1"] == pytest.approx(mean)
+    assert values["3"]["std"] == pytest.approx(math.sqrt(sum((s - mean) ** 2 for s in scores) / (len(scores) - 1)))
+    assert values["3"]["share"] == pytest.approx(sum(shares) / len(shares))
     top5 = [label in [classes[i] for i in np.argsort(row)[-5:]] for row, label in zip(cosines, truth, strict=True)]
     assert values["all"]["top5"] == pytest.approx(100 * np.mean(top5))
 
