@@ -268,8 +268,11 @@ def test_dry_run_counts_every_pass(corpus: Path, config: Config, capsys: pytest.
     told = capsys.readouterr().out
     assert "a video is 2 clips: 2 forward and backward, 2 forward by the momentum encoder" in told
     assert "queue: 12 keys of 8" in told
+    assert f" steps an epoch of {SETTINGS['train']['batch']} videos, at most" in told
     assert main(["pretrain", "rho-three", "--dry-run", *files]) == 0
     assert "a video is 3 clips: 3 forward and backward\n" in capsys.readouterr().out
+    assert main(["pretrain", "cpd", "--dry-run", *files]) == 0
+    assert f" steps an epoch of {SETTINGS['train']['batch']} clips, at most" in capsys.readouterr().out
 
 
 def test_a_gpu_is_needed_for_shared_batch_norm_of_several_ranks(config: Config) -> None:

@@ -62,7 +62,8 @@ def describe(config: Config, name: str, *, seed: int, folder: Path, tflops: floa
         f"video tower: {cost.macs / 1e9:.2f} GMAC a clip of {exp.views.frames} x {exp.views.size} x {exp.views.size}",
         *_persistency(rho),
         f"{n} pairs, {min(held_out, exp.validation.n)} held out",
-        f"{steps} steps an epoch of {exp.train.batch} clips, at most {epochs} epochs, {steps * epochs} steps",
+        f"{steps} steps an epoch of {exp.train.batch} {'clips' if rho is None else 'videos'}, "
+        f"at most {epochs} epochs, {steps * epochs} steps",
         *_memory(exp, model, cost, n=n, ranks=ranks),
         _time(exp, cost, n=n, ranks=ranks, epochs=epochs, folder=folder, tflops=tflops),
     ]
