@@ -88,7 +88,7 @@ def stop_one(folder: Path, corpus: Path) -> None:
         seen: list[str] = []
         mean = finetune_views._mean_softmax
         finetune_views._mean_softmax = asking(mean, at=1) if world.rank else mean
-        finetune_views.tqdm = lambda batches, **options: _noted(batches, seen)  # type: ignore[assignment]
+        finetune_views.tqdm = lambda batches, **options: _noted(batches, seen)  # type: ignore[assignment,attr-defined]
         try:
             _predict(data, data.test[:7], tuning, views=tuning.settings.test, stop=lambda: request.reason)
         finally:

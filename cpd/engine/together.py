@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,10 +11,31 @@ from cpd.engine.signals import Requeue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from cpd.engine.distributed import World
 
 T = TypeVar("T")
+
+
+@contextmanager
+def held(folder: Path, *, stop: Callable[[], str], world: World) -> Iterator[None]:
+    """`runlock.held` for all ranks: the first one waits for the lock, the others for the first.
+
+    Raises:
+        Requeue: `stop` gave the first rank a reason while it waited.
+    """
+    with ExitStack() as stack:
+        reason = ""
+        try:
+            if world.first:
+                stack.enter_context(runlock.held(folder, stop=stop))
+        except Requeue:
+            reason = stop()
+        reason = distributed.gather_objects(reason, world)[0]
+        if reason:
+            raise Requeue(reason)
+        yield
 
 
 def check_lock(world: World) -> None:

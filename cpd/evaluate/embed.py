@@ -6,6 +6,7 @@ Shapes: N videos, V views of one video, X views of a group of videos, D embeddin
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -24,11 +25,12 @@ from tqdm import tqdm
 from cpd.config import Experiment, FeatureViews
 from cpd.engine import distributed
 from cpd.engine.distributed import World
+from cpd.engine.together import stoppable
 from cpd.errors import CpdError
 from cpd.fileio import atomic_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from cpd.models.checkpoint import Embedder
     from cpd.shards.loader import ViewBatch
@@ -61,7 +63,7 @@ class Parts:
     They are npz files, whose checksums tell a torn or rotten one from a whole one.
 
     Args:
-        folder: where they stand; nothing else does.
+        folder: where they stand, and the lock of who makes them (`cpd.engine.runlock`).
         identity: what the numbers depend on. Parts of another identity are never read.
     """
 
@@ -117,9 +119,11 @@ class Parts:
         return Embedded(whole.instances, whole.emb_ND[:rows], whole.res5_NF[:rows], whole.failed)
 
     def remove(self) -> None:
-        """Forget all parts, those of other identities too."""
-        if self._all.exists():
-            shutil.rmtree(self._all)
+        """Forget all parts, those of other identities too; a lock in the folder stays, and so does who waits for it."""
+        for folder in self._all.glob("*/"):
+            shutil.rmtree(folder)
+        with contextlib.suppress(OSError):
+            self._all.rmdir()
 
     def _path(self, first: int) -> Path:
         return self._folder / f"{first:09d}.npz"
@@ -139,13 +143,21 @@ def _appended(whole: Embedded, part: Embedded, n: int) -> Embedded:
 
 
 def embed(
-    embedder: Embedder, table: SampleTable, settings: FeatureViews, *, parts: Parts, desc: str, world: World
+    embedder: Embedder,
+    table: SampleTable,
+    settings: FeatureViews,
+    *,
+    parts: Parts,
+    desc: str,
+    world: World,
+    stop: Callable[[], str] = lambda: "",
 ) -> None:
     """Embed every sample of a table into parts of `PART` videos; parts that are there are not embedded again.
 
     Each rank embeds a share of the missing parts; when any rank returns, all parts are there.
 
     Raises:
+        Requeue: before a part `stop` gave a reason on some rank; what was embedded stays.
         CpdError: a video was not seen from every view, or a shard cannot be read.
     """
     from cpd.shards.loader import view_loader
@@ -156,7 +168,8 @@ def embed(
     wanted = [instance for instances in mine.values() for instance in instances]
     batches = view_loader(table, wanted, views=settings, workers=_workers(embedder.exp, world))
     with tqdm(total=len(wanted), desc=desc, unit="video", disable=None if world.first else True) as bar:
-        for first, instances in mine.items():
+        turns = -(-len(missing) // world.size)
+        for first, instances in stoppable(mine.items(), turns, stop=stop, world=world):
             views = islice(batches, len(instances))
             parts.write(first, _embed_part(embedder, views, settings.clips * settings.crops, bar=bar))
     distributed.barrier(world)
