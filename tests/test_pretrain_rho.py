@@ -120,11 +120,15 @@ def test_half_precision_costs_about_the_same_and_trains(config: Config, tmp_path
     assert all(value.isfinite().all() for value in weights(tmp_path).values())
 
 
+def result_of(config: Config, name: str, protocol: str) -> dict:
+    return json.loads((Path(config.results) / "eval" / name / protocol / "whole-test.json").read_text())
+
+
 @pytest.mark.parametrize("name", named(["rho-moco", "beside-byol"]))
 def test_the_run_folder_goes_through_the_protocols(
     config: Config, corpus: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Features, k-NN, linear probe, fine-tuning, export, and the network in Python."""
+    """Features, every protocol, export, and the network in Python."""
     folder = Path(config.results) / "pretrain" / name
     pretrain(config, name, seed=0, folder=folder)
     over = corpus / "cases.yaml"
@@ -134,9 +138,14 @@ def test_the_run_folder_goes_through_the_protocols(
         assert main(["features", "--run", name, "--source", "pairs", "--split", split, *files]) == 0
     for protocol in ("knn", "linear"):
         assert main([protocol, "--run", name, "--dataset", "whole", "--split", "test", *files]) == 0
-        values = json.loads((Path(config.results) / "eval" / name / protocol / "whole-test.json").read_text())["values"]
-        assert 0 <= values["res5"]["top1"] <= 100
+        assert 0 <= result_of(config, name, protocol)["values"]["res5"]["top1"] <= 100
     assert 0 <= finetune(config, name, "whole", split="test").values["top1"] <= 100
+    for protocol in ("zeroshot", "retrieval"):  # without titles they mean nothing, and are measured like any other's
+        assert main([protocol, "--run", name, "--dataset", "whole", "--split", "test", *files]) == 0
+        assert result_of(config, name, protocol)["n"] == 10
+    assert 0 <= result_of(config, name, "zeroshot")["values"]["all"]["top1"] <= 100
+    ranks = result_of(config, name, "retrieval")["values"]
+    assert all(0 <= ranks[side]["r1"] <= ranks[side]["r10"] == 100 for side in ("t2v", "v2t"))
     assert main(["export", str(folder), str(corpus / f"export-{name}")]) == 0
     card = (corpus / f"export-{name}" / "README.md").read_text()
     assert "persistency (moco, rho 2)" in card if name == "rho-moco" else "and persistency (byol, rho 2)" in card
