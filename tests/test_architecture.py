@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "errors", "fileio", "tensors", "slurm", "cli", "config", "digest", "paper", "sources", "text", "video", "shards",
-    "models", "objectives", "engine", "evaluate", "pretrain", "finetune", "profiling", "tables", "check", "plan", "report",
-    "search", "commands", "__main__", "snakemake_cli",
+    "models", "objectives", "engine", "evaluate", "pretrain", "finetune", "profiling", "tables", "check", "plan",
+    "report", "search", "commands", "__main__", "snakemake_cli",
 ]  # fmt: skip
 MODULES = sorted((ROOT / "cpd").rglob("*.py"))
 

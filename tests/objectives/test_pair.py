@@ -1,6 +1,7 @@
 import hashlib
 import io
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -208,7 +209,7 @@ def test_the_first_step_s_z_is_that_of_its_features_in_expectation():
     """Random rows are uniform on the sphere, whose mean of exp(s / tau) is one number for any unit feature."""
     of_banks, of_features = [], []
     for seed in range(40):
-        objective = pair.build(Objective(estimator="nce", noise=500), n=2000, dim=16, seed=seed, device="cpu")
+        objective: Any = pair.build(Objective(estimator="nce", noise=500), n=2000, dim=16, seed=seed, device="cpu")
         of_banks.append(objective._first_log_z())
         v, t = torch.nn.functional.normalize(torch.ones(2, 1, 16), dim=2)
         of_features.append(objective._estimate(v, t))
