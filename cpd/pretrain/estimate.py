@@ -171,6 +171,8 @@ def _memory(exp: Experiment, model: TwoTower, cost: Cost, *, n: int, ranks: int)
     if banked:
         whole, parts = (bank_bytes(n, exp.heads.dim, ranks=size, dtype=kind) for size in (1, ranks))
         lines.append(f"  (banks whole: {_size(whole)}; shared by {ranks} ranks: {_size(parts)})")
+    if exp.objective.learns_from_titles and any(stage.lr_text is None for stage in exp.stages):
+        lines.append(f"main memory a rank: {_size(4 * n * model.text.dim)} of text features while text is frozen")
     return lines
 
 
