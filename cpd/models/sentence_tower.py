@@ -63,8 +63,8 @@ class SentenceTower(nn.Module):
 class FrozenTower(SentenceTower):
     """An encoder of published files that stays as it is.
 
-    Its word tables stay on the disk and out of the state, so that neither checkpoints nor GPUs carry gigabytes. The
-    state holds the SHA-256 of the files instead: a run loads only with the files that it was trained with.
+    Its word tables stay out of the state, so that neither checkpoints nor GPUs carry gigabytes. The state holds the
+    SHA-256 of the files instead: a run loads only with the files that it was trained with.
     """
 
     trainable = False

@@ -86,6 +86,52 @@ def test_of_equal_words_the_first_counts(tmp_path: Path) -> None:
     assert (found["a"][0], found["b"][0], len(found)) == (1, 3, 2)
 
 
+@pytest.mark.parametrize(("binary", "limit"), [(True, None), (True, 900), (False, None), (False, 900), (False, 1500)])
+def test_many_words_some_of_them_twice(tmp_path: Path, binary: bool, limit: int | None) -> None:
+    """More than gensim reads at once; bit for bit, whatever the words' bytes."""
+    words = [b"w%d" % number for number in range(2000)]
+    words[5], words[800], words[1000] = b"caf\xc3", words[3], words[4]
+    rows_ND = np.random.default_rng(0).standard_normal((2000, 40)).astype("<f4")
+    entries = [row.tobytes() if binary else " ".join(map(repr, row.tolist())).encode() for row in rows_ND]
+    lines = [word + b" " + entry + b"\n" for word, entry in zip(words, entries, strict=True)]
+    (tmp_path / "vectors").write_bytes(b"2000 40\n" + b"".join(lines))
+    with pytest.warns(UserWarning, match="words are there twice"):
+        found = read_vectors(tmp_path / "vectors", limit=limit)
+    first = {word.decode("utf-8", "surrogateescape"): row for row, word in reversed(list(enumerate(words[:limit])))}
+    assert set(found.place) == set(first)
+    for word, row in first.items():
+        assert found[word].tobytes() == rows_ND[row].tobytes()
+
+
+def test_what_gensim_cannot_read_says_what_to_do(tmp_path: Path) -> None:
+    """A binary file longer than gensim reads at once, with words twice before `limit`."""
+    line = b"".join(b"w%d " % (number % 1900) + bytes(160) for number in [*range(700), *range(1300)])
+    (tmp_path / "v.bin").write_bytes(b"2000 40\n" + line)
+    with pytest.raises(CpdError, match="ends before its 1500 words") as error:
+        read_vectors(tmp_path / "v.bin", limit=1500)
+    assert "leave out `limit`" in (error.value.hint or "")
+
+
+def test_a_line_with_one_number_is_no_vector_of_equal_numbers(tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_text("2 3\na 1 2 3\nb 5\n")
+    with pytest.raises(CpdError, match=r"v.txt:3: not a word and 3 numbers"):
+        read_vectors(tmp_path / "v.txt")
+
+
+def test_a_binary_file_with_more_words_than_its_header_says(tmp_path: Path) -> None:
+    path = write_word2vec(tmp_path / "v.bin", VECTORS, binary=True)
+    path.write_bytes(path.read_bytes().replace(b"6 3\n", b"5 3\n"))
+    with pytest.raises(CpdError, match="more than its header says"):
+        read_vectors(path)
+
+
+def test_nothing_is_unpacked(tmp_path: Path) -> None:
+    path = write_word2vec(tmp_path / "v.bin.xz", VECTORS, binary=True)
+    with pytest.raises(CpdError, match="packed") as error:
+        read_vectors(path)
+    assert "name it .bin" in (error.value.hint or "")
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Encoder:
     path = write_word2vec(tmp_path / "w2v.bin", VECTORS, binary=True)
