@@ -36,10 +36,11 @@ SECTIONS = (
 
 @dataclass(frozen=True)
 class Tile:
-    """One number at the top."""
+    """One number at the top, and the files it comes from (in the results folder)."""
 
     value: str
     label: str
+    source: str
 
 
 def render(content: Content, figures: dict[str, list[Drawing]] | None = None) -> str:
@@ -87,12 +88,18 @@ def tiles(content: Content) -> list[Tile]:
     )
     done = sum(cost.pretrain is not None for cost in content.costs)
     found = [
-        Tile(f"{samples:,}", f"samples in shards, of {listed:,} listed ids ({safe.percent(samples, listed)})"),
-        Tile(f"{done} of {len(curves.runs(content.config))}", "runs trained"),
-        Tile(f"{content.measured[0]} of {content.measured[1]}", "table cells measured"),
+        Tile(
+            f"{samples:,}",
+            f"samples in shards, of {listed:,} listed ids ({safe.percent(samples, listed)})",
+            "sources/*/*/*.jsonl",
+        ),
+        Tile(f"{done} of {len(curves.runs(content.config))}", "runs trained", "pretrain/*/metrics.json"),
+        Tile(f"{content.measured[0]} of {content.measured[1]}", "table cells measured", "eval/*/*/*.json"),
     ]
     if content.costs:
-        found.append(Tile(duration(sum(cost.total for cost in content.costs)), "computed, all runs together"))
+        total = duration(sum(cost.total for cost in content.costs))
+        files = "pretrain/*/metrics.json, benchmarks/features/*/*.tsv, eval/*/*/*.json"
+        found.append(Tile(total, "computed, all runs together", files))
     return [*found, _retrieval_tile(content)] if content.retrievals else found
 
 
@@ -101,4 +108,4 @@ def _retrieval_tile(content: Content) -> Tile:
     (own,) = recalls(found.ranks, [10])
     beside = f"{found.control} {recalls(found.control_ranks, [10])[0]:.1f}, " if found.control else ""
     chance = 100 * min(10, found.n) / found.n
-    return Tile(f"{own:.1f} %", f"R@10 of {found.run} ({beside}chance {chance:.1f})")
+    return Tile(f"{own:.1f} %", f"R@10 of {found.run} ({beside}chance {chance:.1f})", found.source)

@@ -21,7 +21,7 @@ Corpus: <b>{{ c.config.corpus }}</b>; {{ n_runs }} runs, seeds {{ c.config.seeds
 <b>{{ run }}</b>
 {{- "." if loop.last }}{% endfor %}</p>
 <ul class="tiles">{% for tile in tiles %}
-<li><b>{{ tile.value }}</b><span>{{ tile.label }}</span></li>{% endfor %}
+<li title="from {{ tile.source }}"><b>{{ tile.value }}</b><span>{{ tile.label }}</span></li>{% endfor %}
 </ul>
 </header>
 <nav aria-label="Sections">{% for id, name in sections %}<a href="#{{ id }}">{{ name }}</a>{% endfor %}</nav>
@@ -32,7 +32,8 @@ Corpus: <b>{{ c.config.corpus }}</b>; {{ n_runs }} runs, seeds {{ c.config.seeds
 </section>
 {% endfor %}</main>
 <footer>Made by <code>cpd report</code> from the files of <code>{{ c.config.results }}</code> alone. Underlined numbers
-tell where they come from: hover, tap, or press Enter. Figures name their files on hover.</footer>
+tell where they come from: hover, tap, or press Enter. Figures, the numbers at the top and those
+of the costs name their files on hover.</footer>
 </body>
 </html>
 """

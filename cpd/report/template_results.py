@@ -104,7 +104,11 @@ Dotted: always guessing the commonest. Of several splits the first.</p>
 {% else %}<p class="lost">No result tells its factors apart.</p>{% endif %}
 """
 
-COST = """{% if c.costs %}
+COST = """{% macro metrics(r) %}pretrain/{{ r.run }}/metrics.json{% endmacro %}
+{% macro number(text, file, late=false) -%}
+<td class="n{{ " late" if late }}"{% if text is not none %} title="from {{ file }}"{% endif %}>
+{{- "—" if text is none else text }}</td>{% endmacro %}
+{% if c.costs %}
 <div class="wide" tabindex="0" role="region" aria-label="cost by run"><table class="tight">
 <caption>Time as the runs and Snakemake measured it. Waiting for data: share of a training step, median. Peak memory: of
 one job's main memory, not the GPU's. Protocols: those on frozen features that tables name. —: not known.</caption>
@@ -114,12 +118,14 @@ one job's main memory, not the GPU's. Protocols: those on frozen features that t
 <th scope="col" class="n">Clips/s</th><th scope="col" class="n">Waiting for data</th>
 <th scope="col" class="n">Peak memory</th><th scope="col" class="n">Processes</th></tr></thead>
 <tbody>{% for r in c.costs %}<tr><th scope="row">{{ r.run }}</th>
-{% for part in (r.pretrain, r.features, r.protocols, r.finetune, r.total) -%}
-<td class="n">{{ "—" if part is none else part|duration }}</td>{% endfor %}
-<td class="n">{{ "—" if r.clips_per_second is none else "%.0f"|format(r.clips_per_second) }}</td>
-<td class="n{{ " late" if r.starved }}">{{ "—" if r.data_share is none else "%.0f %%"|format(r.data_share) }}</td>
-<td class="n">{{ "—" if r.memory is none else "%.0f MB"|format(r.memory) }}</td>
-<td class="n">{{ "—" if r.processes is none else r.processes }}</td></tr>{% endfor %}
+{% for part, file in ((r.pretrain, metrics(r)), (r.features, "benchmarks/features/" ~ r.run ~ "/*.tsv"),
+ (r.protocols, "eval/" ~ r.run ~ "/*/*.json"), (r.finetune, "eval/" ~ r.run ~ "/finetune/*.json")) -%}
+{{ number(none if part is none else part|duration, file) }}{% endfor %}
+<td class="n">{{ r.total|duration }}</td>
+{{ number(none if r.clips_per_second is none else "%.0f"|format(r.clips_per_second), metrics(r)) }}
+{{ number(none if r.data_share is none else "%.0f %%"|format(r.data_share), metrics(r) ~ "l", r.starved) }}
+{{ number(none if r.memory is none else "%.0f MB"|format(r.memory), "benchmarks/*/" ~ r.run ~ "*") }}
+{{ number(r.processes, metrics(r)) }}</tr>{% endfor %}
 <tr class="total"><th scope="row">All runs</th>
 {% for part in ("pretrain", "features", "protocols", "finetune", "total") -%}
 <td class="n">{{ c.costs|map(attribute=part)|select("number")|sum|duration }}</td>{% endfor %}

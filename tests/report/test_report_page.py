@@ -60,6 +60,18 @@ def test_numbers_say_where_they_come_from(page: Page) -> None:
     assert len([attrs for attrs in buttons if "eval/cpd/linear/acts-test.json" in str(attrs["title"])]) == 1
 
 
+def test_tiles_and_costs_say_where_they_come_from(study: Config, page: Page) -> None:
+    tiles = [attrs.get("title") for tag, attrs in page.tags if tag == "li" and "class" not in attrs]
+    assert [title for title in tiles if title][1] == "from pretrain/*/metrics.json"
+    costs = {str(attrs["title"]) for tag, attrs in page.tags if tag == "td" and "title" in attrs}
+    own = ["pretrain/cpd/metrics.json", "pretrain/cpd/metrics.jsonl", "benchmarks/features/cpd/*.tsv"]
+    assert {f"from {name}" for name in [*own, "eval/cpd/*/*.json", "benchmarks/*/cpd*"]} <= costs
+    for title in {*filter(None, tiles), *costs}:
+        for pattern in title.removeprefix("from ").split(", "):
+            name = pattern.removeprefix(f"{study.results}/")
+            assert list(Path(study.results).glob(name)), pattern
+
+
 def test_the_caption_says_what_a_dash_under_paper_is(
     whole: Content, figures: dict[str, list[Drawing]], page: Page
 ) -> None:
