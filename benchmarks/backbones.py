@@ -33,6 +33,7 @@ FORMULATIONS = {
 }
 GEMM = 2048  # rows and columns of the matrix product
 LIMIT = "as many multiply-adds in one large gemm"
+BF16, COMPILED = "conv3d, bf16 autocast", "conv3d, torch.compile"  # the plain network, computed otherwise
 TOLERANCE = 1e-9  # of the largest value, in double precision
 
 
@@ -77,7 +78,12 @@ def _apart(one: Tensor, other: Tensor) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is timed: `batch` clips of `frames` x `size` x `size` through R`depth`."""
+    """What is timed: `batch` clips of `frames` x `size` x `size` through R`depth`.
+
+    Attributes:
+        compile: the fastest formulation under torch.compile, too.
+        engines: the plain network in bf16 autocast and, at full width, under torch.compile, too.
+    """
 
     depth: int
     size: int
@@ -88,14 +94,15 @@ class Case:
     device: str = "cpu"
     precision: str = "fp32"
     compile: bool = False
+    engines: bool = False
 
     def clips(self) -> Tensor:
         """Pixels (B, 3, T, H, W)."""
         return torch.randn(self.batch, 3, self.frames, self.size, self.size, device=self.device)
 
 
-PAPER = (Case(depth=34, size=112, batch=2), Case(depth=50, size=224, batch=1))
-QUICK = (Case(depth=10, size=16, batch=2, frames=2, width=4, rounds=1),)
+PAPER = (Case(depth=34, size=112, batch=2, engines=True), Case(depth=50, size=224, batch=1))
+QUICK = (Case(depth=10, size=16, batch=2, frames=2, width=4, rounds=1, engines=True),)
 
 
 def run(options: Options) -> Findings:
@@ -108,7 +115,8 @@ def run(options: Options) -> Findings:
         targets += _targets(case, table)
     return Findings(
         title=TITLE,
-        about="fp32, one thread, outputs and gradients equal to the plain formulation's to 1e-9 in double precision",
+        about="fp32 unless a row says bf16, one thread; outputs and gradients of the formulations equal the plain one's "
+        "to 1e-9 in double precision",
         tables=tuple(tables),
         targets=tuple(targets),
         notes=(
@@ -137,6 +145,7 @@ def timed(case: Case) -> Table:
         Way(name=name, side="ours" if number else "obvious", run=lambda k, n=network: step(n, x_BCTHW, case.precision))
         for number, (name, network) in enumerate(found.items())
     ]
+    ways += _engines(case, x_BCTHW)
     ways.append(_pytorchvideo(case, x_BCTHW))
     kind = torch.bfloat16 if case.precision == "bf16" else torch.float32
     side = 256 if case.width < 64 else GEMM
@@ -160,6 +169,34 @@ def timed(case: Case) -> Table:
     )
 
 
+def _engines(case: Case, x_BCTHW: Tensor) -> list[Way]:
+    """The plain network in bf16 autocast and under torch.compile: what `train.precision` and `train.compile` set."""
+    if not case.engines:
+        return []
+    plain = next(iter(networks(case.depth, width=case.width).values())).to(case.device).train()
+    bf16 = Way(name=BF16, side="other", run=lambda k: step(plain, x_BCTHW, "bf16"))
+    return [bf16, _compiled(case, x_BCTHW)]
+
+
+def _compiled(case: Case, x_BCTHW: Tensor) -> Way:
+    """Compiled here, before any round is timed; absent, with the reason, where inductor does not get there."""
+    if case.width < 64:
+        return Way(name=COMPILED, side="other", absent="left out of a smoke run: compiling takes a minute")
+    from torch._dynamo.exc import TorchDynamoException  # both are seconds to import
+    from torch._inductor.exc import CppCompileError
+
+    network = next(iter(networks(case.depth, width=case.width).values())).to(case.device).train()
+    compiled = torch.compile(network)
+    start = time.perf_counter()
+    try:
+        step(compiled, x_BCTHW, case.precision)
+    except (TorchDynamoException, CppCompileError) as error:
+        reason = str(error).strip().partition("\n")[0].replace("|", "/")
+        return Way(name=COMPILED, side="other", absent=f"inductor does not compile it here: {reason[:120]}")
+    seconds = {"s to compile": time.perf_counter() - start}
+    return Way(name=COMPILED, side="other", run=lambda k: step(compiled, x_BCTHW, case.precision), columns=seconds)
+
+
 def _pytorchvideo(case: Case, x_BCTHW: Tensor) -> Way:
     """The public implementation of the same family; its Slow R50 alone has our shape."""
     name = "pytorchvideo, Slow R50"
@@ -180,10 +217,26 @@ def _targets(case: Case, table: Table) -> list[Target]:
     share = tuple(100 * low / high for low, high in zip(limit, row(table, plain).values, strict=True))
     named = f"R{case.depth} at {case.size}"
     rows = [Target(what=f"{named}, plain", against="the rate of one large gemm", values=share, suffix=" % of it")]
-    return rows + [
-        gain(table, what=f"{named}, {name}", against="conv3d as published", ours=name, other=plain, at_least=None)
-        for name in others
-    ]
+    return (
+        rows
+        + [
+            gain(table, what=f"{named}, {name}", against="conv3d as published", ours=name, other=plain, at_least=None)
+            for name in others
+        ]
+        + _engine_targets(case, table)
+    )
+
+
+def _engine_targets(case: Case, table: Table) -> list[Target]:
+    plain, named = next(iter(FORMULATIONS)), f"R{case.depth} at {case.size}"
+    names = (BF16, COMPILED) if case.engines else ()
+    return [_promised_nothing(table, f"{named}, {name}", name, plain) for name in names]
+
+
+def _promised_nothing(table: Table, what: str, name: str, plain: str) -> Target:
+    if absent := row(table, name).absent:
+        return Target(what=what, against="conv3d in fp32", values=(), note=absent)
+    return gain(table, what=what, against="conv3d in fp32", ours=name, other=plain, at_least=None)
 
 
 def gpu_seconds(work: Callable[[], object]) -> float:
