@@ -59,7 +59,6 @@ rule crawl:
         f"{SOURCES}/crawl/{{chunk}}.jsonl",
     log:
         "logs/crawl/{source}/{chunk}.log",
-    retries: 2
     conda:
         "../../envs/data.yaml"
     resources:
@@ -121,7 +120,7 @@ rule title_tree:
         "../../envs/text.yaml"
     resources:
         mem_mb=grows(8000),
-        runtime="4h",
+        runtime=grows(240),
     params:
         config=digest(C.text),
         code=code_digest("cpd.text.tree", "cpd.commands.title_tree"),
