@@ -70,13 +70,13 @@ def test_the_note_names_the_views_and_the_recipes_of_every_row() -> None:
         assert (features.frames, features.stride) == ((8, 8) if name in studys else (16 if long else 8, 4)), name
         views = (8, 8) if name in studys else (16, 4)
         assert views == (tuned.views.frames, tuned.views.stride) == (tuned.test.frames, tuned.test.stride), name
-        assert (tuned.epochs, tuned.lr) == (60, 1e-4), name
+        assert (tuned.patience, tuned.lr) == (5, 1e-4), name
         probe = ("sgd", 60) if name in studys or long else ("adam", 30)
         assert (runs[name].linear.optimizer, runs[name].linear.epochs) == probe, name
     for said in (
         "8 frames at stride 8 in the study's rows, 16 at stride 4 in BYOL rho=4 16x4, 8 at stride 4 in the others",
         "60 epochs of SGD; the others: 30 of Adam",
-        "60 epochs of Adam at 0.0001",
+        "Adam at 0.0001, divided by 10 twice when validation saturates",
         "8 frames at stride 8 in the study's rows, but 16 at stride 4 in BYOL rho=4 16x4 and the others",
     ):
         assert said in note
