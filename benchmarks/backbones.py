@@ -115,7 +115,7 @@ def run(options: Options) -> Findings:
         targets += _targets(case, table)
     return Findings(
         title=TITLE,
-        about="fp32 unless a row says bf16, one thread; outputs and gradients of the formulations equal the plain one's "
+        about="fp32 unless a row says bf16, one thread; outputs and gradients of the formulations are the plain one's "
         "to 1e-9 in double precision",
         tables=tuple(tables),
         targets=tuple(targets),
